@@ -1,0 +1,223 @@
+"""Settings of a training run: frozen, checked when made, written as JSON with the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
+
+from src_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Method = Literal["metadcseg", "l2b", "teacher", "mixed", "finetune", "noisy", "clean"]
+Preset = Literal["quick", "standard", "thorough"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Norm = Literal["group", "instance"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Everything a run depends on, apart from the project's data.
+
+    Symbols in brackets are those of ``docs/method.md``.
+
+    Attributes
+    ----------
+    method : str
+        ``metadcseg`` (the default) or one of the honest baselines: ``l2b`` (global ReLU weights, no memory),
+        ``teacher`` (teacher prior only, no meta gradient), ``mixed`` (noisy + verified pixels), ``finetune``
+        (noisy, then verified pixels only), ``noisy`` (given labels only), ``clean`` (verified pixels only).
+    preset : str
+        The preset that the other values came from; a label only.
+    seed : int
+        0 to 2**31 - 1. Same seed, same machine, same threads: same numbers.
+    device : str
+        ``auto`` takes CUDA, then MPS, then the CPU.
+    threads : int
+        CPU threads; 0 leaves it to the library.
+    epochs, steps_per_epoch : int
+        An epoch is a fixed number of optimiser steps, so that its length does not depend on the data.
+    warmup_fraction : float
+        Share of the epochs before meta weights are used, in [0, 1]. [E_w]
+    batch_size, meta_batch_size : int
+        Crops of a training batch and of a batch of verified crops.
+    max_side : int
+        Images are worked on at a resolution where the longer side is at most this many px.
+    patch_size : int
+        Edge of a square crop, px; a multiple of 16.
+    base_width : int
+        Channels of the network's first level; a multiple of 8.
+    norm : str
+        ``group`` (8 groups) or ``instance``: both keep an image independent of its batch.
+    learning_rate, weight_decay, momentum, grad_clip : float
+        SGD with Nesterov momentum, polynomial decay of power 0.9, gradient norm clipped.
+    ema_decay : float
+        Decay of the teacher. [theta_bar]
+    evidence_rate : float
+        Share of a new observation in the evidence memory, in (0, 1]. [rho]
+    evidence_scale : float
+        Weight of the evidence until verified pixels tell a better one, in [0, 2]. [s_A]
+    prior_scale : float
+        Weight of the teacher's posterior. [g]
+    dcd_floor, dcd_temperature, dcd_momentum, dcd_threshold, dcd_softness : float
+        Dynamic Center Distance. [kappa, T, mu, tau_u, s_u]
+    dice_weight, clean_weight : float
+        Weights of the Dice term and of the verified term of the objective. [lambda_D, lambda_c]
+    min_verified : int
+        Fewer verified pixels than this switch the meta stage off (teacher only).
+    low_verified : int
+        Fewer than this and the evidence is used with its default scale only, and flagged.
+    """
+
+    method: Method = "metadcseg"
+    preset: Preset = "standard"
+    seed: int = 0
+    device: Device = "auto"
+    threads: int = 0
+    epochs: int = 40
+    steps_per_epoch: int = 50
+    warmup_fraction: float = 0.5
+    batch_size: int = 4
+    meta_batch_size: int = 4
+    max_side: int = 256
+    patch_size: int = 160
+    base_width: int = 24
+    norm: Norm = "group"
+    learning_rate: float = 0.01
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    grad_clip: float = 1.0
+    ema_decay: float = 0.99
+    evidence_rate: float = 0.2
+    evidence_scale: float = 0.25
+    prior_scale: float = 1.0
+    dcd_floor: float = 0.5
+    dcd_temperature: float = 0.1
+    dcd_momentum: float = 0.99
+    dcd_threshold: float = 0.5
+    dcd_softness: float = 0.05
+    dice_weight: float = 0.5
+    clean_weight: float = 1.0
+    min_verified: int = 500
+    low_verified: int = 2000
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for field in fields(self):
+            self._check_type(field.name, hints[field.name])
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise SettingsError(
+                    f"Setting {name} is {value}, expected a number from {low:g} to {high:g}; change it and try again."
+                )
+        for name, multiple in (("patch_size", 16), ("base_width", 8)):
+            if getattr(self, name) % multiple:
+                raise SettingsError(
+                    f"Setting {name} is {getattr(self, name)}, expected a multiple of {multiple}; round it and try again."
+                )
+
+    def _check_type(self, name: str, hint: Any) -> None:
+        value = getattr(self, name)
+        choices = get_args(hint)
+        if choices:
+            if value not in choices:
+                raise SettingsError(
+                    f"Setting {name} is {value!r}, expected one of {', '.join(choices)}; choose one of these."
+                )
+            return
+        if hint is float and isinstance(value, int) and not isinstance(value, bool):
+            object.__setattr__(self, name, float(value))
+        elif not isinstance(value, hint) or isinstance(value, bool):
+            raise SettingsError(f"Setting {name} is {value!r}, expected {hint.__name__}; correct its type.")
+
+    @property
+    def warmup_epochs(self) -> int:
+        """Number of epochs before the meta stage, rounded."""
+        return round(self.warmup_fraction * self.epochs)
+
+    def to_json(self) -> str:
+        """Write the settings as a JSON object, one key a setting."""
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> TrainingSettings:
+        """Make settings from a mapping; missing keys take their default.
+
+        Raises
+        ------
+        SettingsError
+            For a name that is no setting, or a bad value.
+        """
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise SettingsError(f"Unknown setting {unknown[0]!r}; remove it, or update the program that reads it.")
+        return cls(**values)
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1),
+    "threads": (0, 1024),
+    "epochs": (1, 100_000),
+    "steps_per_epoch": (1, 100_000),
+    "warmup_fraction": (0, 1),
+    "batch_size": (1, 1024),
+    "meta_batch_size": (1, 1024),
+    "max_side": (32, 4096),
+    "patch_size": (32, 2048),
+    "base_width": (8, 512),
+    "learning_rate": (1e-8, 10),
+    "weight_decay": (0, 1),
+    "momentum": (0, 0.9999),
+    "grad_clip": (1e-6, 1e6),
+    "ema_decay": (0, 0.99999),
+    "evidence_rate": (1e-3, 1),
+    "evidence_scale": (0, 2),
+    "prior_scale": (0, 10),
+    "dcd_floor": (0, 1),
+    "dcd_temperature": (1e-3, 10),
+    "dcd_momentum": (0, 0.99999),
+    "dcd_threshold": (0, 1),
+    "dcd_softness": (1e-4, 1),
+    "dice_weight": (0, 100),
+    "clean_weight": (0, 100),
+    "min_verified": (0, 10**9),
+    "low_verified": (0, 10**9),
+}
+
+PRESETS: dict[str, TrainingSettings] = {
+    "quick": TrainingSettings(
+        preset="quick", epochs=12, steps_per_epoch=25, max_side=128, patch_size=128, base_width=16
+    ),
+    "standard": TrainingSettings(preset="standard"),
+    "thorough": TrainingSettings(
+        preset="thorough", epochs=100, steps_per_epoch=100, max_side=512, patch_size=224, base_width=32
+    ),
+}
+"""Settings by name: a look in minutes, the usual run, and a long one for a GPU."""
+
+
+def preset(name: str, **changes: Any) -> TrainingSettings:
+    """Settings of a preset with some values changed.
+
+    Parameters
+    ----------
+    name : str
+        ``quick``, ``standard`` or ``thorough``.
+    **changes
+        Any attribute of :class:`TrainingSettings`; ``None`` means unchanged.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown preset, an unknown setting or a bad value.
+    """
+    if name not in PRESETS:
+        raise SettingsError(f"Preset is {name!r}, expected one of {', '.join(PRESETS)}; choose one of these.")
+    wanted = {key: value for key, value in changes.items() if value is not None}
+    unknown = sorted(set(wanted) - {field.name for field in fields(TrainingSettings)})
+    if unknown:
+        raise SettingsError(f"Unknown setting {unknown[0]!r}; remove it.")
+    return replace(PRESETS[name], **wanted)

@@ -1,0 +1,139 @@
+"""What a project consists of: cases, classes, boxes, and how far a pixel has been verified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+IGNORE = 255
+"""Label value of pixels that carry no label (they are never trained on and never counted)."""
+
+MAX_CLASSES = 32
+"""The most classes that a project may have, background included."""
+
+
+class Verified(IntEnum):
+    """How a pixel became clean meta data; the value stored in a case's ``verified`` array (uint8)."""
+
+    NO = 0
+    """Nobody has looked at it."""
+    CONFIRMED = 1
+    """A person looked, and the given foreground label is right."""
+    CORRECTED = 2
+    """A person looked, and the label was changed."""
+    BACKGROUND = 3
+    """A person looked, and the given background label is right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassInfo:
+    """One class of the labels.
+
+    Attributes
+    ----------
+    index : int
+        0 is background; classes count up without gaps.
+    name : str
+    value : int
+        The value that this class has in the source masks.
+    color : str
+        ``#rrggbb``, from the Okabe-Ito palette unless given.
+    """
+
+    index: int
+    name: str
+    value: int
+    color: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskEncoding:
+    """How a source mask is written, so that a cleaned one can be written the same way.
+
+    Attributes
+    ----------
+    suffix : str
+        Of the mask file, lower case with the dot, e.g. ``.png``.
+    dtype : str
+        numpy name of the file's own dtype, e.g. ``uint8``.
+    values : mapping of class index (int) to file value (int)
+    ignore_value : int or None
+        File value of unlabelled pixels.
+    mode : str
+        How a pixel is laid out in the file: ``L`` (one channel), ``P`` (palette), ``RGB``, ``1`` (bilevel).
+    extra : mapping
+        Anything else the format needs (palette, compression, resolution); JSON-serialisable.
+    """
+
+    suffix: str
+    dtype: str
+    values: Mapping[int, int]
+    ignore_value: int | None = None
+    mode: str = "L"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseInfo:
+    """One image of a project.
+
+    Attributes
+    ----------
+    id : int
+        Key inside the project, from 0, never used again.
+    name : str
+        The stem of the image file; the id a person sees.
+    shape : tuple of int
+        Spatial shape, ``(H, W)``; px.
+    channels : int
+        1 (stored as ``(H, W)``) or more (stored as ``(H, W, channels)``).
+    spacing : tuple of float
+        Size of a pixel along each spatial axis; ``unit``.
+    unit : str
+        ``px`` when the file does not say, else ``mm``.
+    image_path, mask_path : str
+        Where the sources were; absolute. They are read once and never written.
+    encoding : MaskEncoding
+        Of the source mask.
+    """
+
+    id: int
+    name: str
+    shape: tuple[int, ...]
+    channels: int
+    spacing: tuple[float, ...]
+    unit: str = "px"
+    image_path: str = ""
+    mask_path: str = ""
+    encoding: MaskEncoding
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open box in array order: ``start[k] <= index[k] < stop[k]``; px."""
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """The box as an index for an array."""
+        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Edge lengths, px."""
+        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+    @classmethod
+    def whole(cls, shape: tuple[int, ...]) -> Box:
+        """Box of a whole array of the given shape."""
+        return cls((0,) * len(shape), tuple(shape))
+
+
+OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+"""Colours that colour-blind people can tell apart (Okabe and Ito 2008); index 0 stands for background."""

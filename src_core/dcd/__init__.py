@@ -1,0 +1,3 @@
+"""Dynamic Center Distance."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Prediction and score maps."""
+
+from __future__ import annotations

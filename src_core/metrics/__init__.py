@@ -1,0 +1,3 @@
+"""Overlap, boundary distance, and detection of wrong labels."""
+
+from __future__ import annotations

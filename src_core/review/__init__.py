@@ -1,0 +1,3 @@
+"""Suspect regions, the queue, decisions."""
+
+from __future__ import annotations

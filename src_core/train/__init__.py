@@ -1,0 +1,3 @@
+"""Batches, one step, the loop, checkpoints."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The training process and its client."""
+
+from __future__ import annotations
