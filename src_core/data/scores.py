@@ -1,0 +1,75 @@
+"""What a scored run says: suspect regions and how suspect each image is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from src_core.data.case import Box
+
+RegionKind = Literal["error", "ambiguous"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """A connected group of pixels whose label is doubted.
+
+    Attributes
+    ----------
+    id : str
+        ``IMAGE#xxxxxxxx``; the digits are a hash over the pixels and the proposal.
+    number : int
+        Value of its pixels in the case's ``regions`` map, from 1.
+    case_id : int
+    image : str
+        Name of the case.
+    kind : str
+        ``error`` (low trust away from the uncertainty band: probably wrong) or ``ambiguous`` (inside the band:
+        the boundary can be drawn in more than one way).
+    score : float
+        Expected number of wrong pixels that one decision settles; higher is reviewed first.
+    pixels : int
+        Area, px.
+    given, proposed : int
+        Most frequent class among its pixels now, and in the proposal.
+    box : Box
+        Smallest box around it.
+    trust : float
+        Mean trust of its pixels, in [0, 1].
+    uncertainty : float
+        Mean Dynamic Center Distance uncertainty of its pixels, in [0, 1].
+    """
+
+    id: str
+    number: int
+    case_id: int
+    image: str
+    kind: RegionKind
+    score: float
+    pixels: int
+    given: int
+    proposed: int
+    box: Box
+    trust: float
+    uncertainty: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageScore:
+    """How suspect the labels of one image are.
+
+    Attributes
+    ----------
+    case_id : int
+    image : str
+    score : float
+        Expected share of wrong pixels among the foreground of label and proposal together, in [0, 1].
+    estimated_wrong_pixels : float
+        Sum of ``1 - trust`` over the pixels in doubt (trust below 0.5), px.
+    """
+
+    case_id: int
+    image: str
+    score: float
+    estimated_wrong_pixels: float
