@@ -1,0 +1,38 @@
+"""Cross-entropy of every pixel, kept apart until it has its weight.
+
+Shape suffixes: B batch, C classes, H height, W width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch.nn import functional
+
+from src_core.data.case import IGNORE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def pixel_cross_entropy(logits_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
+    """Cross-entropy ``-log softmax(z)[label]`` of each pixel, >= 0.
+
+    Parameters
+    ----------
+    logits_BCHW : Tensor, float
+    labels_BHW : Tensor, int64
+        Class index, or ``IGNORE`` where there is none.
+
+    Returns
+    -------
+    Tensor, float, (B, H, W)
+        0 where the label is ``IGNORE``.
+    """
+    return functional.cross_entropy(logits_BCHW, labels_BHW, reduction="none", ignore_index=IGNORE)
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Sum of weights times values over the sum of weights; 0 when no weight is positive."""
+    total = weights.sum()
+    return (values * weights).sum() / total.clamp_min(1e-8)
