@@ -41,6 +41,10 @@ class TrainingSettings:
         An epoch is a fixed number of optimiser steps, so that its length does not depend on the data.
     warmup_fraction : float
         Share of the epochs before meta weights are used, in [0, 1]. [E_w]
+    consolidation_fraction : float
+        Share of the epochs, at the end, in which the verified cases that judged are learned from, too; in [0, 1].
+    split_verified : bool
+        Let one half of the verified cases judge and learn from the other half, when there are 8 or more.
     batch_size, meta_batch_size : int
         Crops of a training batch and of a batch of verified crops.
     max_side : int
@@ -51,8 +55,8 @@ class TrainingSettings:
         Channels of the network's first level; a multiple of 8.
     norm : str
         ``group`` (8 groups) or ``instance``: both keep an image independent of its batch.
-    learning_rate, weight_decay, momentum, grad_clip : float
-        SGD with Nesterov momentum, polynomial decay of power 0.9, gradient norm clipped.
+    learning_rate, weight_decay, grad_clip : float
+        AdamW, polynomial decay of power 0.9, gradient norm clipped.
     ema_decay : float
         Decay of the teacher. [theta_bar]
     evidence_rate : float
@@ -79,15 +83,16 @@ class TrainingSettings:
     epochs: int = 40
     steps_per_epoch: int = 50
     warmup_fraction: float = 0.5
+    consolidation_fraction: float = 0.25
+    split_verified: bool = True
     batch_size: int = 4
     meta_batch_size: int = 4
     max_side: int = 256
     patch_size: int = 160
     base_width: int = 24
     norm: Norm = "group"
-    learning_rate: float = 0.01
-    weight_decay: float = 5e-4
-    momentum: float = 0.9
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
     grad_clip: float = 1.0
     ema_decay: float = 0.99
     evidence_rate: float = 0.2
@@ -130,7 +135,7 @@ class TrainingSettings:
             return
         if hint is float and isinstance(value, int) and not isinstance(value, bool):
             object.__setattr__(self, name, float(value))
-        elif not isinstance(value, hint) or isinstance(value, bool):
+        elif not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
             raise SettingsError(f"Setting {name} is {value!r}, expected {hint.__name__}; correct its type.")
 
     @property
@@ -163,6 +168,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
     "steps_per_epoch": (1, 100_000),
     "warmup_fraction": (0, 1),
+    "consolidation_fraction": (0, 1),
     "batch_size": (1, 1024),
     "meta_batch_size": (1, 1024),
     "max_side": (32, 4096),
@@ -170,7 +176,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "base_width": (8, 512),
     "learning_rate": (1e-8, 10),
     "weight_decay": (0, 1),
-    "momentum": (0, 0.9999),
     "grad_clip": (1e-6, 1e6),
     "ema_decay": (0, 0.99999),
     "evidence_rate": (1e-3, 1),

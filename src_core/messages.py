@@ -18,7 +18,7 @@ COMMANDS = frozenset({"start", "pause", "resume", "stop", "finish"})
 
 EVENTS = frozenset(
     {"started", "progress", "epoch", "verified", "notice", "paused", "resumed", "scoring", "scored",
-     "finished", "stopped", "failed"}
+     "trained", "finished", "stopped", "failed"}
 )  # fmt: skip
 """From the process; the fields of each are listed in :class:`Message`."""
 
@@ -42,7 +42,8 @@ class Message:
         paused, resumed, stopped    nothing
         scoring    ``done``, ``total``
         scored     ``generation`` (int, grows), ``regions``
-        finished   ``seconds``
+        trained    ``seconds``; the last checkpoint is written, scoring follows
+        finished   ``seconds``, scoring included
         failed     ``text``: one sentence; ``details``: traceback
         start      ``settings`` (mapping), ``resume`` (bool)
         ========== ==========================================================================

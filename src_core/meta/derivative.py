@@ -20,7 +20,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.func import functional_call, jvp
+from torch.autograd import forward_ad
+from torch.func import functional_call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,17 +46,17 @@ def logits_along(network: nn.Module, direction: Mapping[str, Tensor], images_BIH
     logits_BCHW, derivative_BCHW : Tensor
         ``f(x; theta)`` and ``d/dt f(x; theta + t v)`` at t = 0; no graph is kept.
     """
-    primals = {name: value.detach() for name, value in network.named_parameters() if name in direction}
-    tangents = {name: direction[name] for name in primals}
     buffers = {name: value.clone() for name, value in network.named_buffers()}
-
-    def forward(parameters: dict[str, Tensor]) -> Tensor:
-        logits_BCHW: Tensor = functional_call(network, {**parameters, **buffers}, (images_BIHW,))
-        return logits_BCHW
-
-    with torch.no_grad():
-        logits_BCHW, derivative_BCHW = jvp(forward, (primals,), (tangents,))
-    return logits_BCHW, derivative_BCHW
+    with torch.no_grad(), forward_ad.dual_level():
+        moving = {
+            name: forward_ad.make_dual(value.detach(), direction[name]) if name in direction else value.detach()
+            for name, value in network.named_parameters()
+        }
+        output = functional_call(network, {**moving, **buffers}, (images_BIHW,))
+        logits_BCHW, derivative_BCHW = forward_ad.unpack_dual(output)
+        if derivative_BCHW is None:
+            derivative_BCHW = torch.zeros_like(logits_BCHW)
+        return logits_BCHW.clone(), derivative_BCHW.clone()
 
 
 def label_weights(logits_BCHW: Tensor, derivative_BCHW: Tensor) -> Tensor:

@@ -1,0 +1,107 @@
+"""Dynamic Center Distance: how far a pixel's features are from the centers of the classes and of the boundary.
+
+The published description names three centers, weighted distances, a threshold and a temperature; the formulas
+are our reading of it (docs/method.md). For two classes the uncertainty is ``1 - |q_fg - q_bg|``.
+
+Shape suffixes: B batch, C classes, R = C + 1 regions (the last is the boundary), D feature channels, H, W.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from src_core.config import TrainingSettings
+
+
+def entropy(probabilities_BCHW: Tensor) -> Tensor:
+    """Entropy of each pixel divided by ``log C``, ``(B, H, W)`` in [0, 1]."""
+    terms = torch.special.entr(probabilities_BCHW.clamp(0, 1)).sum(1)
+    return (terms / math.log(probabilities_BCHW.shape[1])).clamp(0, 1)
+
+
+class Centers:
+    """One center a class and one for boundaries, running means of unit feature vectors.
+
+    Parameters
+    ----------
+    classes, channels : int
+    settings : TrainingSettings
+        ``dcd_threshold`` and ``dcd_softness`` of the entropy that fragments an image into sure and boundary
+        pixels, ``dcd_momentum`` and ``dcd_temperature``.
+
+    Attributes
+    ----------
+    values_RD : Tensor, float32
+        Unit vectors; 0 for a center that was never seen.
+    known_R : Tensor, bool
+    """
+
+    min_mass = 16.0
+
+    def __init__(self, classes: int, channels: int, settings: TrainingSettings) -> None:
+        self.classes = classes
+        self.values_RD = torch.zeros(classes + 1, channels)
+        self.known_R = torch.zeros(classes + 1, dtype=torch.bool)
+        self._settings = settings
+
+    def to(self, device: torch.device) -> Centers:
+        """Move the centers to a device, in place."""
+        self.values_RD, self.known_R = self.values_RD.to(device), self.known_R.to(device)
+        return self
+
+    def fragments(self, teacher_BCHW: Tensor) -> Tensor:
+        """Soft membership in the regions, ``(B, R, H, W)``, sums to 1 over R."""
+        s = self._settings
+        boundary_BHW = torch.sigmoid((entropy(teacher_BCHW) - s.dcd_threshold) / s.dcd_softness)
+        sure = (1 - boundary_BHW).unsqueeze(1) * teacher_BCHW
+        return torch.cat([sure, boundary_BHW.unsqueeze(1)], dim=1)
+
+    @torch.no_grad()
+    def update(self, features_BDHW: Tensor, teacher_BCHW: Tensor, trust_BHW: Tensor) -> None:
+        """Move each center towards the trust-weighted mean of its region's features.
+
+        A region with less than 16 px of weight leaves its center as it is.
+        """
+        unit_BDHW = functional.normalize(features_BDHW, dim=1)
+        mass_BRHW = self.fragments(teacher_BCHW) * trust_BHW.unsqueeze(1)
+        totals_R = mass_BRHW.sum((0, 2, 3))
+        means_RD = torch.einsum("brhw,bdhw->rd", mass_BRHW, unit_BDHW) / totals_R.clamp_min(1e-6).unsqueeze(1)
+        for region in range(self.classes + 1):
+            if totals_R[region] < self.min_mass or not torch.isfinite(means_RD[region]).all():
+                continue
+            rate = 1 - self._settings.dcd_momentum if self.known_R[region] else 1.0
+            moved = (1 - rate) * self.values_RD[region] + rate * functional.normalize(means_RD[region], dim=0)
+            self.values_RD[region] = functional.normalize(moved, dim=0)
+            self.known_R[region] = True
+
+    def memberships(self, features_BDHW: Tensor) -> Tensor:
+        """Softmax over the known centers of minus cosine distance over temperature, ``(B, R, H, W)``, sums to 1."""
+        unit_BDHW = functional.normalize(features_BDHW, dim=1)
+        distance_BRHW = 1 - torch.einsum("bdhw,rd->brhw", unit_BDHW, self.values_RD)
+        scores = -distance_BRHW / self._settings.dcd_temperature
+        return scores.masked_fill(~self.known_R.view(1, -1, 1, 1), -torch.inf).softmax(1)
+
+    @torch.no_grad()
+    def uncertainty(self, features_BDHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
+        """One minus the gap between the two largest class memberships, ``(B, H, W)`` in [0, 1].
+
+        0 at the center of a class; 1 at the boundary center and wherever two classes are equally near. Until two
+        classes have a center it is the teacher's entropy.
+        """
+        if int(self.known_R[: self.classes].sum()) < 2:
+            return entropy(teacher_BCHW)
+        best = self.memberships(features_BDHW)[:, : self.classes].topk(2, dim=1).values
+        return (1 - (best[:, 0] - best[:, 1])).clamp(0, 1)
+
+
+def pixel_emphasis(uncertainty_BHW: Tensor, floor: float) -> Tensor:
+    """Weight of each pixel in the loss, ``floor + (1 - floor) u``, mean 1 in each image."""
+    emphasis = floor + (1 - floor) * uncertainty_BHW
+    return emphasis / emphasis.mean((1, 2), keepdim=True).clamp_min(1e-6)

@@ -1,0 +1,217 @@
+"""Score maps of every image with a trained run, and what follows from them: suspect regions, ranked images.
+
+Shape suffixes: C classes, H height, W width at working resolution; the maps that are written have the size of
+the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from src_core.config import TrainingSettings
+from src_core.data.case import IGNORE
+from src_core.messages import Message
+from src_core.meta.weights import log_posterior, pixel_weights, trust
+from src_core.review.regions import find_regions, image_score
+from src_core.store.project import Project
+from src_core.store.runs import ScoreWriter
+from src_core.train import checkpoint
+from src_core.train.cases import WorkCase, WorkingSet
+from src_core.train.device import choose_device
+from src_core.train.learner import Learner
+from src_core.train.views import teacher_prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from src_core.data.scores import ImageScore, Region
+    from src_core.train.control import Control
+
+ZOOMS = (0.85, 1.2)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Score maps of one image, ``(H, W)``, at its own size.
+
+    Attributes
+    ----------
+    trust : array, float32, in [0, 1]
+        Probability that the current label is right; 1 where verified, 0 where there is no label.
+    alpha, beta : array, float32, in [0, 1]
+        Weights of the label and of the model's own label.
+    uncertainty : array, float32, in [0, 1]
+        Dynamic Center Distance.
+    proposed : array, uint8
+        Most probable class; the verified label where there is one.
+    """
+
+    trust: NDArray[np.float32]
+    alpha: NDArray[np.float32]
+    beta: NDArray[np.float32]
+    uncertainty: NDArray[np.float32]
+    proposed: NDArray[np.uint8]
+
+
+class Scorer:
+    """The teacher of a run with its evidence memory and centers, ready to score.
+
+    Parameters
+    ----------
+    learner : Learner
+        Restored from the run's checkpoint.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        self.learner = learner
+        learner.teacher.eval()
+        uses_evidence = learner.settings.method == "metadcseg"
+        self.evidence_scale = learner.evidence_scale if uses_evidence else 0.0
+
+    def maps(
+        self, index: int, case: WorkCase, label: NDArray[np.uint8], verified: NDArray[np.uint8]
+    ) -> Maps:
+        """Score one case.
+
+        Parameters
+        ----------
+        index : int
+            Position in the working set.
+        case : WorkCase
+        label, verified : array, uint8, (H, W)
+            Current label and how it was verified, at the image's own size.
+        """
+        learner = self.learner
+        image = case.image_IHW[None].to(learner.device)
+        teacher_1CHW, features_1DHW = teacher_prediction(learner.teacher, image, zooms=ZOOMS)
+        uncertainty_1HW = learner.centers.uncertainty(features_1DHW, teacher_1CHW)
+        evidence_1CHW = learner.memory.read(index)[None].to(learner.device)
+        size = (label.shape[0], label.shape[1])
+        teacher = _enlarged(teacher_1CHW, size)
+        evidence = _enlarged(evidence_1CHW, size)
+        uncertainty = _enlarged(uncertainty_1HW[None], size)[0, 0]
+        return self._at_full_size(teacher, evidence, uncertainty, label, verified)
+
+    def _at_full_size(
+        self,
+        teacher: Tensor,
+        evidence: Tensor,
+        uncertainty: Tensor,
+        label: NDArray[np.uint8],
+        verified: NDArray[np.uint8],
+    ) -> Maps:
+        scales = {"evidence_scale": self.evidence_scale, "prior_scale": self.learner.settings.prior_scale}
+        candidates = torch.from_numpy(label.astype(np.int64))[None].to(teacher.device)
+        weights = pixel_weights(teacher, evidence, candidates, **scales)
+        believed = trust(teacher, evidence, candidates, **scales)
+        posterior = log_posterior(teacher, evidence, **scales).argmax(1)
+        decided = (verified > 0) & (label != IGNORE)
+        return Maps(
+            trust=np.where(decided, 1.0, _array(believed)).astype(np.float32),
+            alpha=np.where(decided, 1.0, _array(weights.alpha)).astype(np.float32),
+            beta=np.where(decided, 0.0, _array(weights.beta)).astype(np.float32),
+            uncertainty=uncertainty.cpu().numpy().astype(np.float32),
+            proposed=np.where(decided, label, _array(posterior)).astype(np.uint8),
+        )
+
+
+def _array(values: Tensor) -> NDArray[np.generic]:
+    array: NDArray[np.generic] = values[0].cpu().numpy()
+    return array
+
+
+def _enlarged(values: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(values.shape[-2:]) == size:
+        return values
+    return functional.interpolate(values, size=size, mode="bilinear", align_corners=False)
+
+
+def score_run(
+    project_path: str | Path,
+    run_name: str | None,
+    *,
+    device: str = "auto",
+    threads: int = 0,
+    listener: Callable[[Message], None],
+    control: Control | None = None,
+) -> int:
+    """Score every image of a project into ``runs/RUN/scores.zarr`` and rank images and regions.
+
+    The scores before stay in place until the new ones are complete.
+
+    Parameters
+    ----------
+    project_path : path
+    run_name : str or None
+        None takes the newest run.
+    device, threads
+        As in the settings.
+    listener : callable
+        Gets ``scoring`` and ``scored`` messages.
+    control : Control, optional
+        A stop leaves the old scores as they are.
+
+    Returns
+    -------
+    int
+        Generation of the scores; 0 if it was stopped.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    with Project.open(project_path) as project:
+        run = project.run(run_name, scored=False)
+        header = checkpoint.read_header(run.path)
+        settings = TrainingSettings.from_mapping(header["settings"])
+        data = WorkingSet(project, settings.max_side)
+        learner = Learner(settings, data, choose_device(device))
+        checkpoint.load(learner, run.path)
+        writer = ScoreWriter(run.path, run.name)
+        images: list[ImageScore] = []
+        regions: list[Region] = []
+        scorer = Scorer(learner)
+        for index, case in enumerate(data.cases):
+            if control is not None and control.stopping:
+                writer.abandon()
+                return 0
+            found, quality = _score_case(project, scorer, index, case, writer)
+            regions += found
+            images.append(quality)
+            listener(Message("scoring", {"done": index + 1, "total": len(data.cases)}))
+        generation = writer.finish(images, regions)
+        listener(Message("scored", {"generation": generation, "regions": len(regions)}))
+        return generation
+
+
+def _score_case(
+    project: Project, scorer: Scorer, index: int, case: WorkCase, writer: ScoreWriter
+) -> tuple[list[Region], ImageScore]:
+    label, verified = project.read_labels(case.info)
+    maps = scorer.maps(index, case, label, verified)
+    inputs = {
+        "trust": maps.trust,
+        "label": label,
+        "proposed": maps.proposed,
+        "verified": verified,
+    }
+    regions, numbers = find_regions(case.info, uncertainty=maps.uncertainty, **inputs)
+    writer.write(
+        case.info.id,
+        {
+            "trust": maps.trust,
+            "alpha": maps.alpha,
+            "beta": maps.beta,
+            "uncertainty": maps.uncertainty,
+            "proposed": maps.proposed,
+            "regions": numbers,
+        },
+    )
+    return regions, image_score(case.info, **inputs)

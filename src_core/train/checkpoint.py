@@ -1,0 +1,152 @@
+"""A training run on disk at the end of an epoch: one safetensors file, replaced whole or not at all.
+
+No pickle: tensors in safetensors, everything else as JSON in its header.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from src_core.errors import CheckpointError, storage_errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from src_core.train.learner import Learner
+
+FORMAT = "metadcseg-checkpoint-1"
+NAME = "checkpoint.safetensors"
+_FREE = ("epochs", "threads", "device", "preset")
+"""Settings that may differ between a checkpoint and the run that goes on from it."""
+
+
+def save(learner: Learner, folder: Path, epoch: int) -> Path:
+    """Write the state after ``epoch`` epochs.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or may not be written; the checkpoint before stays as it was.
+    """
+    target = folder / NAME
+    partial = folder / (NAME + ".partial")
+    header = {
+        "format": FORMAT,
+        "epoch": epoch,
+        "steps": learner.steps,
+        "evidence_scale": learner.evidence_scale,
+        "lengths": learner.lengths,
+        "classes": learner.classes,
+        "settings": asdict(learner.settings),
+    }
+    with storage_errors(target, "The checkpoint before is still there."):
+        save_file(_tensors(learner), partial, metadata={"metadcseg": json.dumps(header)})
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+    return target
+
+
+def _tensors(learner: Learner) -> dict[str, torch.Tensor]:
+    tensors = {f"network/{name}": value for name, value in learner.network.state_dict().items()}
+    tensors |= {f"teacher/{name}": value for name, value in learner.teacher.state_dict().items()}
+    names = {parameter: name for name, parameter in learner.network.named_parameters()}
+    for parameter, state in learner.optimizer.state.items():
+        tensors |= {f"optimizer/{names[parameter]}/{key}": value for key, value in state.items()}
+    tensors |= {f"memory/{index}": values for index, values in enumerate(learner.memory.maps)}
+    tensors |= {"centers/values": learner.centers.values_RD, "centers/known": learner.centers.known_R}
+    return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """Everything of a checkpoint that is no tensor.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it is damaged or foreign.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise CheckpointError(f"Run {folder.name} has no checkpoint yet ({path} is missing); train it first.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("metadcseg", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"The checkpoint of run {folder.name} cannot be read ({path}): it is damaged; train a new run."
+        ) from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is no checkpoint of this program (expected format {FORMAT}); train a new run."
+        )
+    return header
+
+
+def load(learner: Learner, folder: Path) -> int:
+    """Bring a learner to the state of a checkpoint.
+
+    Returns
+    -------
+    int
+        Epochs that are done.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, damaged, or of other settings or another number of images.
+    """
+    header = read_header(folder)
+    _check_settings(learner, header, folder)
+    try:
+        with safe_open(folder / NAME, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        _restore(learner, tensors)
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"The checkpoint of run {folder.name} does not fit this project ({error}); train a new run."
+        ) from error
+    learner.steps = int(header["steps"])
+    learner.evidence_scale = float(header["evidence_scale"])
+    learner.lengths = [float(value) for value in header["lengths"]]
+    return int(header["epoch"])
+
+
+def _check_settings(learner: Learner, header: dict[str, Any], folder: Path) -> None:
+    for name, value in asdict(learner.settings).items():
+        before = header["settings"].get(name)
+        if name not in _FREE and before != value:
+            raise CheckpointError(
+                f"Run {folder.name} was trained with {name} = {before}, now {value} is asked for; use the same "
+                "value, or another run name."
+            )
+
+
+def _restore(learner: Learner, tensors: dict[str, torch.Tensor]) -> None:
+    for prefix, module in (("network/", learner.network), ("teacher/", learner.teacher)):
+        module.load_state_dict(_below(tensors, prefix))
+    for name, parameter in learner.network.named_parameters():
+        state = _below(tensors, f"optimizer/{name}/")
+        if state:
+            learner.optimizer.state[parameter] = {
+                key: value if key == "step" else value.to(learner.device) for key, value in state.items()
+            }
+    for index, values in enumerate(learner.memory.maps):
+        kept = tensors[f"memory/{index}"]
+        if kept.shape != values.shape:
+            raise KeyError(f"image {index} has another size")
+        learner.memory.maps[index] = kept
+    learner.centers.values_RD = tensors["centers/values"]
+    learner.centers.known_R = tensors["centers/known"]
+    learner.centers.to(learner.device)
+
+
+def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,52 @@
+"""What another thread may ask of a running training; it answers between two steps."""
+
+from __future__ import annotations
+
+import threading
+
+
+class Control:
+    """Requests to pause, go on, stop (keep a checkpoint) or finish (score what is there)."""
+
+    def __init__(self) -> None:
+        self._go = threading.Event()
+        self._go.set()
+        self._stop = threading.Event()
+        self._finish = threading.Event()
+
+    def pause(self) -> None:
+        """Ask to wait before the next step."""
+        self._go.clear()
+
+    def resume(self) -> None:
+        """Ask to go on."""
+        self._go.set()
+
+    def stop(self) -> None:
+        """Ask to end after the step in hand; what was learned is kept."""
+        self._stop.set()
+        self._go.set()
+
+    def finish(self) -> None:
+        """Ask to end after the step in hand as if all epochs were done."""
+        self._finish.set()
+        self._go.set()
+
+    @property
+    def paused(self) -> bool:
+        """True while a pause is asked for."""
+        return not self._go.is_set()
+
+    @property
+    def stopping(self) -> bool:
+        """True once a stop is asked for."""
+        return self._stop.is_set()
+
+    @property
+    def finishing(self) -> bool:
+        """True once an early finish is asked for."""
+        return self._finish.is_set()
+
+    def wait_if_paused(self) -> None:
+        """Block while a pause is asked for."""
+        self._go.wait()

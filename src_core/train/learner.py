@@ -1,0 +1,306 @@
+"""Network, teacher, memory and centers, and one optimiser step of each method.
+
+Shape suffixes: B batch, C classes, D feature channels, I input channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from src_core.data.case import IGNORE, Verified
+from src_core.dcd.centers import Centers, pixel_emphasis
+from src_core.losses.dice import soft_dice_loss
+from src_core.losses.pixel import pixel_cross_entropy, weighted_mean
+from src_core.meta.derivative import gradient, label_weights, logits_along, norm
+from src_core.meta.memory import EvidenceMemory, common_mode_removed, normalised
+from src_core.meta.weights import PixelWeights, pixel_weights, relu_weights, trust
+from src_core.networks.registry import build_network
+from src_core.train.augment import back_to_case, sample
+from src_core.train.views import teacher_prediction
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from src_core.config import TrainingSettings
+    from src_core.train.cases import WorkingSet
+    from src_core.train.sampler import Batch
+
+
+@dataclass
+class Judgement:
+    """What the verified crops of a step say.
+
+    Attributes
+    ----------
+    support : Batch or None
+        Verified crops to learn from.
+    meta : Batch or None
+        Verified crops that judge; the same object as ``support`` when they do both.
+    """
+
+    support: Batch | None = None
+    meta: Batch | None = None
+
+
+@dataclass
+class StepReport:
+    """Figures of one step, for the history."""
+
+    loss: float
+    counters: dict[str, float] = field(default_factory=dict)
+
+
+class Learner:
+    """Everything that changes while training.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+    data : WorkingSet
+    device : torch.device
+
+    Attributes
+    ----------
+    evidence_scale : float
+        s_A, from the settings until verified pixels tell a better one.
+    corrected_weight : float
+        Weight of a corrected pixel among verified ones; below 1 when there are too few confirmed ones.
+    class_weights_C : Tensor
+        kappa of each class in the verified loss.
+    """
+
+    def __init__(self, settings: TrainingSettings, data: WorkingSet, device: torch.device) -> None:
+        self.settings = settings
+        self.device = device
+        self.classes = max(data.classes, 2)
+        torch.manual_seed(settings.seed)
+        self.network = build_network(data.channels, self.classes, settings).to(device)
+        self.teacher = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.memory = EvidenceMemory([case.shape for case in data.cases], self.classes)
+        self.centers = Centers(self.classes, settings.base_width, settings).to(device)
+        self.evidence_scale = settings.evidence_scale
+        self.corrected_weight = 1.0
+        self.class_weights_C = torch.ones(self.classes, device=device)
+        self.steps = 0
+        self.lengths: list[float] = []
+        self.frozen_memory = False
+
+    # ---------------------------------------------------------------- verified pixels
+
+    def verified_loss(self, batch: Batch) -> Tensor:
+        """Mean cross-entropy over the verified pixels of a batch; others have no influence."""
+        losses_BHW = pixel_cross_entropy(self.network(batch.images_BIHW), batch.labels_BHW)
+        return weighted_mean(losses_BHW, self._verified_weights(batch))
+
+    def _verified_weights(self, batch: Batch) -> Tensor:
+        weights_BHW = batch.verified_BHW.float() * (batch.labels_BHW != IGNORE)
+        weights_BHW = torch.where(
+            batch.kinds_BHW == int(Verified.CORRECTED), weights_BHW * self.corrected_weight, weights_BHW
+        )
+        return weights_BHW * self.class_weights_C[torch.where(batch.labels_BHW == IGNORE, 0, batch.labels_BHW)]
+
+    def _clean_gradient(self, judgement: Judgement, *, meta: bool) -> dict[str, Tensor] | None:
+        """Add the gradient of the verified term to ``.grad``; return the direction v of the judging crops.
+
+        One pass serves both when the same crops do both.
+        """
+        direction = None
+        if judgement.support is not None:
+            support = gradient(self.network, self.verified_loss(judgement.support))
+            for name, parameter in self.network.named_parameters():
+                parameter.grad = self.settings.clean_weight * support[name]
+            if judgement.meta is judgement.support:
+                direction = support
+        if meta and direction is None and judgement.meta is not None:
+            direction = gradient(self.network, self.verified_loss(judgement.meta))
+        return direction if meta else None
+
+    # ---------------------------------------------------------------- steps
+
+    def plain_step(self, batch: Batch, judgement: Judgement, *, excluded: frozenset[int], given_only: bool) -> StepReport:
+        """Cross-entropy and Dice on the labels as they are, plus the verified term.
+
+        Parameters
+        ----------
+        batch : Batch
+        judgement : Judgement
+        excluded : set of int
+            Cases whose verified pixels must not be learned from.
+        given_only : bool
+            Learn from the given labels also where a person has corrected them.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        self._clean_gradient(judgement, meta=False)
+        labels_BHW = batch.candidates_BHW if given_only else batch.labels_BHW
+        valid_BHW = self._valid(batch, labels_BHW, excluded)
+        logits_BCHW = self.network(batch.images_BIHW)
+        loss = weighted_mean(pixel_cross_entropy(logits_BCHW, labels_BHW), valid_BHW)
+        target_BCHW = _one_hot(labels_BHW, self.classes)
+        dice = soft_dice_loss(logits_BCHW.softmax(1), target_BCHW, valid_BHW)
+        return self._finish(loss + self.settings.dice_weight * dice)
+
+    def clean_step(self, judgement: Judgement) -> StepReport:
+        """Learn from verified pixels only."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if judgement.support is None:
+            return StepReport(0.0)
+        return self._finish(self.verified_loss(judgement.support))
+
+    def weighted_step(
+        self, batch: Batch, judgement: Judgement, *, excluded: frozenset[int], emphasis_floor: float, use_meta: bool, rate: float
+    ) -> StepReport:
+        """One step of the method: weights from prior and evidence, emphasis from DCD, the fused Dice term (eq. 6).
+
+        Parameters
+        ----------
+        batch, judgement, excluded
+            As in :meth:`plain_step`.
+        emphasis_floor : float
+            kappa of DCD in [0, 1]; 1 switches the emphasis off.
+        use_meta : bool
+            False leaves the evidence out (teacher prior only).
+        rate : float
+            rho of the evidence memory.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        direction = self._clean_gradient(judgement, meta=use_meta)
+        teacher_BCHW, features_BDHW = teacher_prediction(self.teacher, batch.images_BIHW)
+        counters: dict[str, float] = {}
+        weights = self._weights(batch, teacher_BCHW, direction, rate, counters)
+        weights = self._pinned(batch, weights)
+        emphasis_BHW = self._emphasis(batch, teacher_BCHW, features_BDHW, emphasis_floor)
+        loss = self._objective(batch, weights, teacher_BCHW, emphasis_BHW, excluded)
+        report = self._finish(loss)
+        report.counters.update(counters)
+        return report
+
+    def _objective(
+        self, batch: Batch, weights: PixelWeights, teacher_BCHW: Tensor, emphasis_BHW: Tensor, excluded: frozenset[int]
+    ) -> Tensor:
+        alpha, beta, pseudo = weights
+        logits_BCHW = self.network(batch.images_BIHW)
+        inside_BHW = self._valid(batch, torch.where(batch.labels_BHW == IGNORE, pseudo, batch.labels_BHW), excluded)
+        given = alpha * pixel_cross_entropy(logits_BCHW, batch.labels_BHW)
+        own = beta * pixel_cross_entropy(logits_BCHW, pseudo)
+        pixel = weighted_mean(emphasis_BHW * (given + own), inside_BHW)
+        if self.settings.method == "l2b":
+            return pixel
+        one_hot = _one_hot(batch.labels_BHW, self.classes)
+        total = (alpha + beta).unsqueeze(1)
+        fused = (alpha.unsqueeze(1) * one_hot + beta.unsqueeze(1) * teacher_BCHW) / (total + 1e-6)
+        weight_BHW = inside_BHW * (alpha + beta).clamp(max=1)
+        return pixel + self.settings.dice_weight * soft_dice_loss(logits_BCHW.softmax(1), fused, weight_BHW)
+
+    def _valid(self, batch: Batch, labels_BHW: Tensor, excluded: frozenset[int]) -> Tensor:
+        valid_BHW = (labels_BHW != IGNORE).float()
+        for row, case in enumerate(batch.cases):
+            if case in excluded:
+                valid_BHW[row] *= (~batch.verified_BHW[row]).float()
+        return valid_BHW
+
+    def _pinned(self, batch: Batch, weights: PixelWeights) -> PixelWeights:
+        """A verified pixel counts in full with its verified label."""
+        pinned = batch.verified_BHW
+        alpha = torch.where(pinned, torch.ones_like(weights.alpha), weights.alpha)
+        beta = torch.where(pinned, torch.zeros_like(weights.beta), weights.beta)
+        return PixelWeights(alpha, beta, weights.pseudo)
+
+    # ---------------------------------------------------------------- weights and emphasis
+
+    def _weights(
+        self,
+        batch: Batch,
+        teacher_BCHW: Tensor,
+        direction: dict[str, Tensor] | None,
+        rate: float,
+        counters: dict[str, float],
+    ) -> PixelWeights:
+        weights_BCHW = None
+        pseudo_BHW = teacher_BCHW.argmax(1)
+        if direction is not None:
+            self._watch(norm(direction), counters)
+            weights_BCHW = label_weights(*logits_along(self.network, direction, batch.images_BIHW))
+            counters["non_finite"] = float((~torch.isfinite(weights_BCHW)).any())
+        if self.settings.method == "l2b" and weights_BCHW is not None:
+            weights, zero = relu_weights(weights_BCHW.nan_to_num(), batch.candidates_BHW, pseudo_BHW)
+            counters["zero_weight_fraction"] = zero
+            if zero < 1:
+                return weights
+        elif weights_BCHW is not None and not self.frozen_memory:
+            self._remember(batch, weights_BCHW, pseudo_BHW, rate)
+        evidence_BCHW = self._recall(batch)
+        scale = 0.0 if direction is None else self.evidence_scale
+        return pixel_weights(
+            teacher_BCHW,
+            evidence_BCHW,
+            batch.labels_BHW,
+            evidence_scale=scale,
+            prior_scale=self.settings.prior_scale,
+        )
+
+    def _watch(self, length: float, counters: dict[str, float]) -> None:
+        """A direction that all but vanishes says that the verified crops are known by heart."""
+        counters["direction"] = length
+        if len(self.lengths) < 50:
+            self.lengths.append(length)
+        self.frozen_memory = length < 1e-3 * statistics.median(self.lengths)
+
+    def _remember(self, batch: Batch, weights_BCHW: Tensor, pseudo_BHW: Tensor, rate: float) -> None:
+        centered = common_mode_removed(weights_BCHW, batch.candidates_BHW, pseudo_BHW)
+        scaled_BCHW = normalised(centered, batch.candidates_BHW, pseudo_BHW).cpu()
+        for row, crop in enumerate(batch.crops):
+            shape = (self.memory.maps[crop.case].shape[1], self.memory.maps[crop.case].shape[2])
+            values, covered = back_to_case(scaled_BCHW[row], crop.matrix, shape)
+            self.memory.update(crop.case, values, covered, rate)
+
+    def _recall(self, batch: Batch) -> Tensor:
+        size = (batch.labels_BHW.shape[1], batch.labels_BHW.shape[2])
+        rows = [
+            sample(self.memory.read(crop.case), crop.matrix, size, nearest=False, border=False) for crop in batch.crops
+        ]
+        return torch.stack(rows).to(self.device)
+
+    def _emphasis(self, batch: Batch, teacher_BCHW: Tensor, features_BDHW: Tensor, floor: float) -> Tensor:
+        trust_BHW = trust(
+            teacher_BCHW,
+            torch.zeros_like(teacher_BCHW),
+            torch.where(batch.labels_BHW == IGNORE, teacher_BCHW.argmax(1), batch.labels_BHW),
+            evidence_scale=0.0,
+        )
+        self.centers.update(features_BDHW, teacher_BCHW, torch.where(batch.verified_BHW, 1.0, trust_BHW))
+        if floor >= 1:
+            return torch.ones_like(trust_BHW)
+        return pixel_emphasis(self.centers.uncertainty(features_BDHW, teacher_BCHW), floor)
+
+    # ---------------------------------------------------------------- the end of a step
+
+    def _finish(self, loss: Tensor) -> StepReport:
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.grad_clip)
+        self.optimizer.step()
+        self.steps += 1
+        self._follow()
+        return StepReport(float(loss.detach()))
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """The teacher follows the network: an exponential mean, short at first."""
+        decay = min(1 - 1 / (self.steps + 1), self.settings.ema_decay)
+        for own, source in zip(self.teacher.parameters(), self.network.parameters(), strict=True):
+            own.lerp_(source, 1 - decay)
+        for own, source in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
+            own.copy_(source)
+
+
+def _one_hot(labels_BHW: Tensor, classes: int) -> Tensor:
+    labelled = labels_BHW != IGNORE
+    hot = torch.nn.functional.one_hot(torch.where(labelled, labels_BHW, 0), classes).permute(0, 3, 1, 2).float()
+    return hot * labelled.unsqueeze(1)

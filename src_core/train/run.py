@@ -1,0 +1,211 @@
+"""Train one run of a project from its settings to its last checkpoint."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from src_core import __version__
+from src_core.errors import InputError, ProjectLockedError, storage_errors
+from src_core.messages import Message
+from src_core.store.project import Project
+from src_core.train import checkpoint
+from src_core.train.cases import WorkingSet
+from src_core.train.device import choose_device, describe
+from src_core.train.learner import Learner
+from src_core.train.loop import Loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from src_core.config import TrainingSettings
+    from src_core.train.control import Control
+
+logger = logging.getLogger(__name__)
+
+
+def new_run_name(project: Project) -> str:
+    """First free name of ``run-001``, ``run-002`` …"""
+    taken = {run.name for run in project.runs()}
+    return next(name for number in range(1, 10**6) if (name := f"run-{number:03d}") not in taken)
+
+
+def train(
+    project_path: str | Path,
+    run_name: str | None,
+    settings: TrainingSettings,
+    *,
+    resume: bool = False,
+    listener: Callable[[Message], None],
+    control: Control,
+) -> str:
+    """Train and keep a checkpoint after each epoch, under ``runs/RUN/`` of the project.
+
+    The project is only read, so that a person can go on deciding in the meantime; what they verify is taken up at
+    the next epoch.
+
+    Parameters
+    ----------
+    project_path : path
+    run_name : str or None
+        None makes a new name; with ``resume`` the newest run.
+    settings : TrainingSettings
+        With ``resume`` they must be those of the run, apart from epochs, threads and device.
+    resume : bool
+        Go on from the run's checkpoint.
+    listener : callable
+        Called with every event, in this thread.
+    control : Control
+        Asked between steps.
+
+    Returns
+    -------
+    str
+        Name of the run.
+
+    Raises
+    ------
+    MetaDCSegError
+        One sentence for the person, see :mod:`src_core.errors`.
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    device = choose_device(settings.device)
+    with Project.open(project_path) as project:
+        name = _resolve_name(project, run_name, resume=resume)
+        folder = project.path / "runs" / name
+        with storage_errors(folder, "Nothing was trained."):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(folder / "lock", timeout=0):
+                _Session(project, folder, settings, device, listener, control).run(resume=resume)
+        except Timeout as error:
+            raise ProjectLockedError(
+                f"Run {name} is being trained by another process; wait for it, or choose another run name."
+            ) from error
+    return name
+
+
+def _resolve_name(project: Project, run_name: str | None, *, resume: bool) -> str:
+    runs = [run.name for run in project.runs()]
+    if run_name is None:
+        if resume and not runs:
+            raise InputError(f"Project {project.name} has no run to continue; train one without --resume.")
+        return runs[0] if resume else new_run_name(project)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", run_name):
+        raise InputError(
+            f"Run name {run_name!r} cannot be used; expected 1 to 64 letters, digits, dots, dashes or underscores."
+        )
+    if resume and run_name not in runs:
+        raise InputError(f"There is no run {run_name!r} to continue; there are: {', '.join(runs) or 'none'}.")
+    if not resume and (project.path / "runs" / run_name / checkpoint.NAME).exists():
+        raise InputError(f"Run {run_name!r} exists already; continue it with --resume, or choose another name.")
+    return run_name
+
+
+class _Session:
+    """One call of :func:`train`, from reading the images to the last checkpoint."""
+
+    def __init__(
+        self,
+        project: Project,
+        folder: Path,
+        settings: TrainingSettings,
+        device: torch.device,
+        listener: Callable[[Message], None],
+        control: Control,
+    ) -> None:
+        self.project = project
+        self.folder = folder
+        self.settings = settings
+        self.device = device
+        self.listener = listener
+        self.control = control
+
+    def tell(self, event: str, /, **data: Any) -> None:
+        self.listener(Message(event, data))
+
+    def run(self, *, resume: bool) -> None:
+        started = time.perf_counter()
+        data = WorkingSet(self.project, self.settings.max_side)
+        learner = Learner(self.settings, data, self.device)
+        first = checkpoint.load(learner, self.folder) if resume else 0
+        self._trim_history(first)
+        self._write_settings()
+        self.tell(
+            "started",
+            run=self.folder.name,
+            device=describe(self.device),
+            epochs=self.settings.epochs,
+            steps=self.settings.epochs * self.settings.steps_per_epoch,
+            first_step=first * self.settings.steps_per_epoch,
+        )
+        loop = Loop(learner, data, self.settings, self.control, self.tell)
+        for epoch in range(first, self.settings.epochs):
+            row = loop.epoch(epoch)
+            if not row["complete"] and self.control.stopping:
+                break
+            checkpoint.save(learner, self.folder, epoch + 1)
+            self._append_history(row)
+            if self.control.stopping or self.control.finishing:
+                break
+        if self.control.stopping:
+            self.tell("stopped")
+        else:
+            self.tell("trained", seconds=time.perf_counter() - started)
+
+    def _write_settings(self) -> None:
+        record = {
+            "run": self.folder.name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "settings": json.loads(self.settings.to_json()),
+            "project": {
+                "images": len(self.project.cases),
+                "classes": [info.name for info in self.project.classes],
+                "version": list(self.project.version()),
+            },
+            "versions": {
+                "napari-metadcseg": __version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+            "device": describe(self.device),
+        }
+        with storage_errors(self.folder, "Nothing was trained."):
+            partial = self.folder / "run.json.partial"
+            partial.write_text(json.dumps(record, indent=2), encoding="utf-8")
+            partial.replace(self.folder / "run.json")
+
+    def _append_history(self, row: dict[str, Any]) -> None:
+        path = self.folder / "history.jsonl"
+        with storage_errors(path, "The checkpoint is kept."), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _trim_history(self, epochs: int) -> None:
+        """Drop rows that are newer than the checkpoint: their epochs will be trained again."""
+        path = self.folder / "history.jsonl"
+        if not path.exists():
+            return
+        rows = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:  # cut short by a crash
+                continue
+            if row.get("epoch", 0) <= epochs:
+                rows.append(json.dumps(row) + "\n")
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(rows), encoding="utf-8")
+        partial.replace(path)

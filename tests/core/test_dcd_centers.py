@@ -1,0 +1,86 @@
+"""Dynamic Center Distance by hand, its range, and its behaviour while centers are missing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from src_core.config import preset
+from src_core.dcd.centers import Centers, entropy, pixel_emphasis
+
+SETTINGS = preset("quick")
+
+
+def known(classes: int = 2, channels: int = 3) -> Centers:
+    centers = Centers(classes, channels, SETTINGS)
+    centers.values_RD = torch.eye(channels)[: classes + 1].clone()
+    centers.known_R[:] = True
+    return centers
+
+
+def pixels(*vectors: tuple[float, ...]) -> torch.Tensor:
+    return torch.tensor(vectors, dtype=torch.float32).T[None, :, None, :]
+
+
+def test_uncertainty_by_hand():
+    even = torch.full((1, 2, 1, 4), 0.5)
+    features = pixels((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0))
+    u = known().uncertainty(features, even).flatten().tolist()
+    assert u[:2] == pytest.approx([0, 0], abs=1e-3)  # at the center of a class
+    assert u[2] == pytest.approx(1, abs=1e-3)  # at the boundary center
+    assert u[3] == pytest.approx(1, abs=1e-3)  # midway between the classes
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 4))
+def test_ranges_and_the_two_class_form(seed, classes):
+    generator = torch.Generator().manual_seed(seed)
+    centers = known(classes, classes + 1)
+    features = torch.randn(2, classes + 1, 3, 4, generator=generator)
+    probabilities = torch.randn(2, classes, 3, 4, generator=generator).softmax(1)
+    q = centers.memberships(features)
+    assert torch.allclose(q.sum(1), torch.ones(2, 3, 4), atol=1e-5)
+    u = centers.uncertainty(features, probabilities)
+    assert u.min() >= 0
+    assert u.max() <= 1
+    if classes == 2:
+        assert torch.allclose(u, 1 - (q[:, 1] - q[:, 0]).abs(), atol=1e-5)
+    assert torch.allclose(centers.fragments(probabilities).sum(1), torch.ones(2, 3, 4), atol=1e-5)
+
+
+def test_entropy_stands_in_until_two_classes_are_known():
+    centers = Centers(2, 3, SETTINGS)
+    probabilities = torch.tensor([0.5, 1.0])[None, None, None, :]
+    probabilities = torch.cat([probabilities, 1 - probabilities], dim=1)
+    u = centers.uncertainty(torch.randn(1, 3, 1, 2), probabilities)
+    assert u.flatten().tolist() == pytest.approx([1, 0], abs=1e-5)
+    assert torch.equal(u, entropy(probabilities))
+
+
+def test_a_region_without_pixels_keeps_its_center():
+    centers = Centers(2, 3, SETTINGS)
+    features = torch.zeros(1, 3, 8, 8)
+    features[:, 0] = 1
+    background = torch.zeros(1, 2, 8, 8)
+    background[:, 0] = 1
+    centers.update(features, background, torch.ones(1, 8, 8))
+    assert centers.known_R.tolist() == [True, False, False]
+    assert torch.allclose(centers.values_RD[0], torch.tensor([1.0, 0, 0]))
+    centers.update(-features, background, torch.zeros(1, 8, 8))  # nobody trusts these pixels
+    assert torch.allclose(centers.values_RD[0], torch.tensor([1.0, 0, 0]))
+
+
+def test_without_boundary_center_uncertainty_is_the_gap_of_the_classes():
+    centers = known()
+    centers.known_R[2] = False
+    q = centers.memberships(pixels((0, 0, 1)))
+    assert q.flatten().tolist() == pytest.approx([0.5, 0.5, 0])
+
+
+def test_emphasis_has_mean_one():
+    u = torch.rand(3, 8, 8)
+    emphasis = pixel_emphasis(u, 0.5)
+    assert torch.allclose(emphasis.mean((1, 2)), torch.ones(3), atol=1e-5)
+    assert (pixel_emphasis(u, 1.0) == 1).all()
