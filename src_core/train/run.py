@@ -167,7 +167,7 @@ class _Session:
     def _write_settings(self) -> None:
         record = {
             "run": self.folder.name,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "settings": json.loads(self.settings.to_json()),
             "project": {
                 "images": len(self.project.cases),

@@ -1,0 +1,120 @@
+"""Decisions as changes of the project. Each is one undo step; :meth:`Project.commit` makes it last.
+
+A verified pixel is corrected when its label differs from the given mask, else confirmed (foreground) or
+background. A confirmed label is evidence, too: if only corrections were verified, the model would learn that
+labels are wrong everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from src_core.data.case import IGNORE, Box, Verified
+from src_core.store.create import kinds_of
+from src_core.store.journal import Action, Change, Patch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from src_core.data.case import CaseInfo
+    from src_core.data.scores import Region
+    from src_core.store.project import Project
+
+
+def accept(project: Project, region: Region, mask: NDArray[np.bool_], proposed: NDArray[np.uint8], run: str = "") -> Change:
+    """The proposal is right: it becomes the label of the region, and is verified.
+
+    Parameters
+    ----------
+    project : Project
+    region : Region
+    mask : array, bool
+        The region's pixels, shape of ``region.box`` or of the image.
+    proposed : array, uint8
+        Proposed label, shape of ``mask``.
+    run : str
+        The run that proposed it.
+    """
+    inside, wanted = _boxed(mask, region.box), _boxed(proposed, region.box)
+    return _settle(project, region, inside, wanted, Action.ACCEPT, run)
+
+
+def keep(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "") -> Change:
+    """The label is right as it is: it is verified."""
+    case = project.case(region.case_id)
+    return _settle(project, region, _boxed(mask, region.box), project.read_label(case, region.box), Action.KEEP, run)
+
+
+def confirm(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "") -> Change:
+    """What was painted is right: the region as it looks now, and every painted pixel of the image, is verified."""
+    case = project.case(region.case_id)
+    label, verified = project.read_label(case), project.read_verified(case)
+    given = project.read_given(case)
+    inside = np.zeros(label.shape, dtype=bool)
+    inside[region.box.slices] = _boxed(mask, region.box)
+    inside |= (label != given) & (verified == Verified.NO)
+    box = _bounding_box(inside, region.box)
+    window = inside[box.slices]
+    kinds = np.where(window, kinds_of(given[box.slices], label[box.slices]), verified[box.slices])
+    patch = Patch(box, label[box.slices].copy(), kinds.astype(np.uint8))
+    return Change(case.id, Action.CONFIRM, patch, region=region.id, run=run)
+
+
+def skip(region: Region, run: str = "") -> Change:
+    """No decision now; the region comes again at the end of the queue."""
+    return Change(region.case_id, Action.SKIP, region=region.id, run=run)
+
+
+def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8]) -> Change | None:
+    """A stroke: the label changes; what was verified before stays so, as corrected by the same hand.
+
+    Returns
+    -------
+    Change or None
+        None when the stroke changes nothing.
+    """
+    before = project.read_label(case, box)
+    changed = before != label
+    if not changed.any():
+        return None
+    tight = _bounding_box(changed, Box.whole(changed.shape))
+    box = Box(
+        tuple(a + b for a, b in zip(box.start, tight.start, strict=True)),
+        tuple(a + b for a, b in zip(box.start, tight.stop, strict=True)),
+    )
+    label, changed = label[tight.slices].astype(np.uint8), changed[tight.slices]
+    verified = project.read_verified(case, box)
+    kinds = kinds_of(project.read_given(case, box), label)
+    verified = np.where(changed & (verified > 0), kinds, verified)
+    return Change(case.id, Action.EDIT, Patch(box, label, verified.astype(np.uint8)))
+
+
+def verify_image(project: Project, case: CaseInfo) -> Change:
+    """The whole mask is right as it looks now."""
+    label = project.read_label(case)
+    return Change(case.id, Action.VERIFY_IMAGE, Patch(Box.whole(case.shape), label, kinds_of(project.read_given(case), label)))
+
+
+def _settle(
+    project: Project, region: Region, inside: NDArray[np.bool_], wanted: NDArray[np.uint8], action: Action, run: str
+) -> Change:
+    case = project.case(region.case_id)
+    label = project.read_label(case, region.box)
+    inside = inside & (wanted != IGNORE)
+    label = np.where(inside, wanted, label).astype(np.uint8)
+    kinds = kinds_of(project.read_given(case, region.box), label)
+    verified = np.where(inside, kinds, project.read_verified(case, region.box)).astype(np.uint8)
+    return Change(case.id, action, Patch(region.box, label, verified), region=region.id, run=run)
+
+
+def _boxed(values: NDArray[np.generic], box: Box) -> NDArray[np.generic]:  # shape of the box, or of the image
+    return values if values.shape == box.shape else values[box.slices]
+
+
+def _bounding_box(mask: NDArray[np.bool_], otherwise: Box) -> Box:
+    points = np.nonzero(mask)
+    if not len(points[0]):
+        return otherwise
+    return Box(tuple(int(axis.min()) for axis in points), tuple(int(axis.max()) + 1 for axis in points))

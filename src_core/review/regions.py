@@ -1,0 +1,134 @@
+"""Suspect regions: where to look first, and why."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+from skimage.measure import label as connected_components
+
+from src_core.data.case import IGNORE, Box
+from src_core.data.scores import ImageScore, Region, RegionKind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from src_core.data.case import CaseInfo
+
+BELOW = 0.5
+"""A label with less trust than this is more probably wrong than right."""
+
+MIN_PIXELS = 20
+"""Smaller regions are not worth a person's decision; they still count in the estimates."""
+
+BAND_ABOVE = 0.5
+
+
+def doubted(
+    trust: NDArray[np.float32], label: NDArray[np.uint8], verified: NDArray[np.uint8], below: float = BELOW
+) -> NDArray[np.bool_]:
+    """Pixels that have a label, were not verified, and are trusted less than ``below``."""
+    mask: NDArray[np.bool_] = (trust < below) & (verified == 0) & (label != IGNORE)
+    return mask
+
+
+def find_regions(
+    case: CaseInfo,
+    *,
+    trust: NDArray[np.float32],
+    uncertainty: NDArray[np.float32],
+    label: NDArray[np.uint8],
+    proposed: NDArray[np.uint8],
+    verified: NDArray[np.uint8],
+    min_pixels: int = MIN_PIXELS,
+    below: float = BELOW,
+) -> tuple[list[Region], NDArray[np.int32]]:
+    """Connected groups of doubted pixels that have one label now and one proposal.
+
+    One decision settles one region, so its score is the number of wrong pixels expected in it, the sum of
+    ``1 - trust``. A region most of which lies in the uncertainty band is an ambiguous boundary, others are probable
+    errors.
+
+    Parameters
+    ----------
+    case : CaseInfo
+    trust, uncertainty : array, float32, (H, W), in [0, 1]
+    label, proposed, verified : array, uint8, (H, W)
+    min_pixels : int
+        Smaller regions are left out, px.
+    below : float
+        Trust below which a label is doubted.
+
+    Returns
+    -------
+    regions : list of Region
+        Best score first.
+    numbers : array, int32, (H, W)
+        The region's number at its pixels, 0 elsewhere.
+    """
+    mask = doubted(trust, label, verified, below) & (proposed != label)
+    pairs = np.where(mask, label.astype(np.int32) * 256 + proposed + 1, 0)
+    components = connected_components(pairs, connectivity=label.ndim, background=0)
+    sizes = np.bincount(components.ravel())
+    kept = np.flatnonzero(sizes >= min_pixels)
+    kept = kept[kept > 0]
+    numbers = np.zeros(len(sizes), dtype=np.int32)
+    numbers[kept] = np.arange(1, len(kept) + 1)
+    numbered = numbers[components]
+    if not len(kept):
+        return [], numbered
+    index = np.arange(1, len(kept) + 1)
+    wrong = ndimage.sum_labels(1.0 - trust.astype(np.float64), numbered, index)
+    spread = ndimage.sum_labels(uncertainty, numbered, index)
+    band = ndimage.sum_labels(uncertainty > BAND_ABOVE, numbered, index)
+    regions = []
+    for number, window in enumerate(ndimage.find_objects(numbered), start=1):
+        inside = numbered[window] == number
+        pixels = int(inside.sum())
+        row = number - 1
+        kind: RegionKind = "ambiguous" if 2 * band[row] > pixels else "error"
+        first = np.unravel_index(int(inside.argmax()), inside.shape)
+        regions.append(
+            Region(
+                id=_region_id(case.name, window, inside, proposed[window]),
+                number=number,
+                case_id=case.id,
+                image=case.name,
+                kind=kind,
+                score=float(wrong[row]),
+                pixels=pixels,
+                given=int(label[window][first]),
+                proposed=int(proposed[window][first]),
+                box=Box(tuple(edge.start for edge in window), tuple(edge.stop for edge in window)),
+                trust=float(1 - wrong[row] / pixels),
+                uncertainty=float(spread[row] / pixels),
+            )
+        )
+    return sorted(regions, key=lambda region: -region.score), numbered
+
+
+def _region_id(name: str, window: tuple[slice, ...], inside: NDArray[np.bool_], proposed: NDArray[np.uint8]) -> str:
+    digest = hashlib.blake2b(digest_size=4)
+    digest.update(repr((name, [(edge.start, edge.stop) for edge in window])).encode())
+    digest.update(np.packbits(inside).tobytes())
+    digest.update(proposed[inside].tobytes())
+    return f"{name}#{digest.hexdigest()}"
+
+
+def image_score(
+    case: CaseInfo,
+    *,
+    trust: NDArray[np.float32],
+    label: NDArray[np.uint8],
+    proposed: NDArray[np.uint8],
+    verified: NDArray[np.uint8],
+) -> ImageScore:
+    """How suspect the labels of an image are: expected wrong pixels among the foreground of label and proposal."""
+    mask = doubted(trust, label, verified)
+    wrong = float((1.0 - trust.astype(np.float64))[mask].sum())
+    foreground = int(np.count_nonzero(((label > 0) & (label != IGNORE)) | (proposed > 0)))
+    return ImageScore(
+        case_id=case.id, image=case.name, score=min(wrong / max(foreground, 1), 1.0), estimated_wrong_pixels=wrong
+    )

@@ -1,0 +1,172 @@
+"""Making a project: built in a hidden folder beside its place and renamed when complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from src_core.data.case import IGNORE, Box, CaseInfo, ClassInfo, MaskEncoding, Verified
+from src_core.errors import InputError, storage_errors
+from src_core.store import arrays, database, history
+from src_core.store.journal import Action, Change, Patch, pack
+from src_core.store.project import Project, default_author, project_path
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewCase:
+    """An image with its masks, read and checked.
+
+    Attributes
+    ----------
+    name : str
+    image : array, (H, W) or (H, W, channels)
+    given : array, uint8, (H, W)
+        Class index, 255 where there is no label.
+    clean : array, uint8, (H, W), optional
+        A trusted mask: the image is verified everywhere it has a label.
+    spacing : tuple of float
+    unit : str
+    image_path, mask_path : str
+    encoding : MaskEncoding
+    """
+
+    name: str
+    image: NDArray[Any]
+    given: NDArray[np.uint8]
+    clean: NDArray[np.uint8] | None = None
+    spacing: tuple[float, ...] = (1.0, 1.0)
+    unit: str = "px"
+    image_path: str = ""
+    mask_path: str = ""
+    encoding: MaskEncoding = field(default_factory=lambda: MaskEncoding(suffix=".png", dtype="uint8", values={0: 0, 1: 255}))
+
+
+def kinds_of(given: NDArray[np.uint8], label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How pixels are verified when a person says that ``label`` is right and ``given`` was there before."""
+    kinds = np.where(label == given, Verified.CONFIRMED, Verified.CORRECTED)
+    kinds = np.where((label == given) & (label == 0), Verified.BACKGROUND, kinds)
+    return np.where(label == IGNORE, Verified.NO, kinds).astype(np.uint8)
+
+
+def build_project(
+    path: str | Path,
+    cases: Iterable[NewCase],
+    classes: Sequence[ClassInfo],
+    *,
+    author: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Project:
+    """Write a project and open it for writing.
+
+    Parameters
+    ----------
+    path : path
+        ``.metadcseg`` is appended if it is not there.
+    cases : iterable of NewCase
+        Read one after the other, so they need not be in memory together.
+    classes : sequence of ClassInfo
+    author : str, optional
+    progress : callable, optional
+        Called with each name when it is written.
+
+    Raises
+    ------
+    InputError
+        If the place is taken or a case does not fit.
+    StorageError
+        If the disk is full or may not be written. Nothing is left behind then.
+    """
+    target = project_path(path)
+    if target.exists():
+        raise InputError(f"{target} exists already; choose another name, or open it.")
+    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        with storage_errors(target, "Nothing was created."):
+            staging.mkdir(parents=True)
+            _fill(staging, cases, classes, author or default_author(), progress)
+            os.rename(staging, target)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return Project.open(target, write=True, author=author)
+
+
+def _fill(
+    folder: Path,
+    cases: Iterable[NewCase],
+    classes: Sequence[ClassInfo],
+    author: str,
+    progress: Callable[[str], None] | None,
+) -> None:
+    db = database.create(folder / database.NAME)
+    try:
+        store = arrays.ArrayStore(folder / arrays.NAME, "w-")
+        with database.transaction(db, "Nothing was created."):
+            for info in classes:
+                db.execute("INSERT INTO class VALUES (?, ?, ?, ?)", (info.index, info.name, info.value, info.color))
+            for case_id, case in enumerate(cases):
+                _add(db, store, case_id, case, author)
+                if progress is not None:
+                    progress(case.name)
+        db.execute("UPDATE state SET value = (SELECT coalesce(max(id), 0) FROM journal) WHERE key = 'applied'")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        db.close()
+
+
+def _add(db: sqlite3.Connection, store: arrays.ArrayStore, case_id: int, case: NewCase, author: str) -> None:
+    _check(case)
+    info = CaseInfo(
+        id=case_id,
+        name=case.name,
+        shape=case.given.shape,
+        channels=1 if case.image.ndim == 2 else case.image.shape[2],
+        spacing=case.spacing,
+        unit=case.unit,
+        image_path=case.image_path,
+        mask_path=case.mask_path,
+        encoding=case.encoding,
+    )
+    values = asdict(info)
+    for name in ("shape", "spacing", "encoding"):
+        values[name] = json.dumps(values[name])
+    names = ", ".join(values)
+    db.execute(f'INSERT INTO "case" ({names}) VALUES ({", ".join("?" * len(values))})', tuple(values.values()))
+    label = case.given if case.clean is None else case.clean
+    kinds = np.zeros_like(case.given) if case.clean is None else kinds_of(case.given, case.clean)
+    store.add(case_id, {"image": case.image, "given": case.given, "label": label, "verified": kinds})
+    if case.clean is not None:
+        _record_import(db, case_id, case.given, Patch(Box.whole(info.shape), label, kinds), author)
+
+
+def _record_import(db: sqlite3.Connection, case_id: int, given: NDArray[np.uint8], patch: Patch, author: str) -> None:
+    """A trusted mask is the first row of an image's record, so that replaying the record gives the current mask."""
+    before = pack(given, np.zeros_like(given))
+    change = Change(case_id, Action.IMPORT, patch, note="trusted mask")
+    pixels = int(np.count_nonzero(given != patch.label))
+    history.insert(db, change, author, before, pack(patch.label, patch.verified), None, pixels)
+    for kind, count in enumerate(np.bincount(patch.verified.ravel(), minlength=4)):
+        if kind and count:
+            db.execute("INSERT INTO verified VALUES (?, ?, ?)", (case_id, kind, int(count)))
+
+
+def _check(case: NewCase) -> None:
+    for what, shape in (("image", case.image.shape[:2]), ("trusted mask", None if case.clean is None else case.clean.shape)):
+        if shape is not None and shape != case.given.shape:
+            raise InputError(
+                f"{case.name}: the {what} is {shape[0]} x {shape[1]} px and the mask {case.given.shape[0]} x "
+                f"{case.given.shape[1]}; expected the same size."
+            )

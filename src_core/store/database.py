@@ -1,0 +1,112 @@
+"""project.db: the tables, and connections to them."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from src_core.errors import ProjectDamagedError, ProjectError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAME = "project.db"
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE state (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE class (idx INTEGER PRIMARY KEY, name TEXT NOT NULL, value INTEGER NOT NULL, color TEXT NOT NULL);
+CREATE TABLE "case" (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, shape TEXT NOT NULL, channels INTEGER NOT NULL,
+    spacing TEXT NOT NULL, unit TEXT NOT NULL, image_path TEXT NOT NULL, mask_path TEXT NOT NULL,
+    encoding TEXT NOT NULL
+);
+CREATE TABLE verified (
+    case_id INTEGER NOT NULL REFERENCES "case", kind INTEGER NOT NULL, pixels INTEGER NOT NULL,
+    PRIMARY KEY (case_id, kind)
+) WITHOUT ROWID;
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, author TEXT NOT NULL,
+    case_id INTEGER NOT NULL REFERENCES "case", action TEXT NOT NULL, region TEXT NOT NULL, run TEXT NOT NULL,
+    note TEXT NOT NULL, box TEXT, before BLOB, after BLOB, target INTEGER REFERENCES journal,
+    pixels INTEGER NOT NULL
+);
+CREATE TRIGGER journal_is_never_changed BEFORE UPDATE ON journal
+BEGIN SELECT RAISE(ABORT, 'rows of the journal are never changed'); END;
+CREATE TRIGGER journal_is_never_cut BEFORE DELETE ON journal
+BEGIN SELECT RAISE(ABORT, 'rows of the journal are never removed'); END;
+INSERT INTO state VALUES ('applied', 0);
+"""
+
+
+def create(path: Path) -> sqlite3.Connection:
+    """Make a new, empty database; the connection is in autocommit mode."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(SCHEMA)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    return connection
+
+
+def connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    """Open the database of a project.
+
+    Raises
+    ------
+    ProjectDamagedError
+        If the file is no database, or lacks its tables.
+    ProjectError
+        If a newer program made it.
+    """
+    mode = "rw" if write else "ro"
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=10
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        if write:
+            connection.execute("PRAGMA synchronous = FULL")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection.execute("SELECT value FROM state WHERE key = 'applied'").fetchone()
+    except sqlite3.Error as error:
+        raise ProjectDamagedError(
+            f"The project's record {path} cannot be read ({error}); restore it from a backup."
+        ) from error
+    if version > SCHEMA_VERSION:
+        connection.close()
+        raise ProjectError(f"{path} was made by a newer version of this program; update napari-metadcseg.")
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, consequence: str) -> Iterator[None]:
+    """All or nothing; a full or read-only disk becomes a sentence.
+
+    Raises
+    ------
+    StorageError
+        If the change could not be written; nothing of it was.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            _roll_back(connection)
+            raise
+        connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        _roll_back(connection)
+        raise StorageError(
+            f"The project's record could not be written ({error}). {consequence} Free some space or check that the "
+            "folder may be written to, then try again."
+        ) from error
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")

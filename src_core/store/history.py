@@ -1,0 +1,113 @@
+"""Reading and writing rows of the journal, and what follows from them: undo, redo, decisions."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from src_core.data.case import Box
+from src_core.store.journal import DECISIONS, Action, Change, Record
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_COLUMNS = "id, time, author, case_id, action, region, run, note, box, target, pixels"
+
+
+def insert(
+    db: sqlite3.Connection,
+    change: Change,
+    author: str,
+    before: bytes | None,
+    after: bytes | None,
+    target: int | None,
+    pixels: int,
+) -> Record:
+    """Add a row; the caller has opened the transaction."""
+    box = None if change.patch is None else change.patch.box
+    row = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "author": author,
+        "case_id": change.case_id,
+        "action": change.action,
+        "region": change.region,
+        "run": change.run,
+        "note": change.note,
+        "target": target,
+        "pixels": pixels,
+    }
+    stored: dict[str, Any] = {**row, "action": str(change.action), "box": _box_json(box), "before": before, "after": after}
+    names = ", ".join(stored)
+    marks = ", ".join("?" * len(stored))
+    cursor = db.execute(f"INSERT INTO journal ({names}) VALUES ({marks})", tuple(stored.values()))
+    assert cursor.lastrowid is not None
+    return Record(id=cursor.lastrowid, box=box, **row)  # type: ignore[arg-type]
+
+
+def _box_json(box: Box | None) -> str | None:
+    return None if box is None else json.dumps([box.start, box.stop])
+
+
+def _box(text: str | None) -> Box | None:
+    if text is None:
+        return None
+    start, stop = json.loads(text)
+    return Box(tuple(start), tuple(stop))
+
+
+def records(db: sqlite3.Connection, limit: int | None = None) -> list[Record]:
+    """Rows without their pixels, newest first."""
+    rows = db.execute(f"SELECT {_COLUMNS} FROM journal ORDER BY id DESC LIMIT ?", (-1 if limit is None else limit,))
+    return [
+        Record(
+            id=row[0],
+            time=row[1],
+            author=row[2],
+            case_id=row[3],
+            action=Action(row[4]),
+            region=row[5],
+            run=row[6],
+            note=row[7],
+            box=_box(row[8]),
+            target=row[9],
+            pixels=row[10],
+        )
+        for row in rows
+    ]
+
+
+def row_patch(db: sqlite3.Connection, row: int) -> tuple[int, Box | None, bytes | None, bytes | None]:
+    """Case, box, and packed pixels before and after of one row."""
+    case_id, box, before, after = db.execute(
+        "SELECT case_id, box, before, after FROM journal WHERE id = ?", (row,)
+    ).fetchone()
+    return case_id, _box(box), before, after
+
+
+def stacks(db: sqlite3.Connection) -> tuple[list[int], list[int]]:
+    """Rows that can be turned back, and rows that can be repeated; the next one is last.
+
+    Imported masks are where a project starts, so they cannot be turned back.
+    """
+    undo: list[int] = []
+    redo: list[int] = []
+    for row, action in db.execute("SELECT id, action FROM journal ORDER BY id"):
+        if action == Action.UNDO:
+            redo.append(undo.pop())
+        elif action == Action.REDO:
+            undo.append(redo.pop())
+        elif action != Action.IMPORT:
+            undo.append(row)
+            redo.clear()
+    return undo, redo
+
+
+def decisions(db: sqlite3.Connection) -> dict[str, str]:
+    """Region id to the action that settled it last, without what was turned back."""
+    standing = set(stacks(db)[0])
+    settled: dict[str, str] = {}
+    for row, region, action in db.execute("SELECT id, region, action FROM journal WHERE region <> '' ORDER BY id"):
+        if row in standing and action in DECISIONS:
+            settled[region] = action
+    return settled

@@ -1,0 +1,133 @@
+"""What a person does, as rows of the journal; and how the changed pixels are packed into them."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from src_core.errors import ProjectDamagedError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from src_core.data.case import Box
+
+
+class Action(StrEnum):
+    """What was done."""
+
+    IMPORT = "import"
+    """A trusted mask came with the project."""
+    ACCEPT = "accept"
+    KEEP = "keep"
+    EDIT = "edit"
+    CONFIRM = "confirm"
+    SKIP = "skip"
+    VERIFY_IMAGE = "verify_image"
+    UNDO = "undo"
+    REDO = "redo"
+
+
+DECISIONS = frozenset({Action.ACCEPT, Action.KEEP, Action.CONFIRM, Action.SKIP})
+"""Actions that settle a region."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Values of a box after a change.
+
+    Attributes
+    ----------
+    box : Box
+    label : array, uint8, shape of the box
+    verified : array, uint8, shape of the box
+    """
+
+    box: Box
+    label: NDArray[np.uint8]
+    verified: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something to be done to a case; :meth:`Project.commit` makes it last.
+
+    Attributes
+    ----------
+    case_id : int
+    action : Action
+    patch : Patch or None
+        None when no pixel changes (skip).
+    region, run : str
+        The region that was decided and the run that proposed it.
+    note : str
+    """
+
+    case_id: int
+    action: Action
+    patch: Patch | None = None
+    region: str = ""
+    run: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One committed row of the journal.
+
+    Attributes
+    ----------
+    id : int
+        Grows by one a row.
+    time : str
+        UTC, ISO 8601.
+    author : str
+    case_id : int
+    action : Action
+    region, run, note : str
+    box : Box or None
+    target : int or None
+        The row that an undo turned back or a redo repeated.
+    pixels : int
+        How many pixels got another label.
+    """
+
+    id: int
+    time: str
+    author: str
+    case_id: int
+    action: Action
+    region: str
+    run: str
+    note: str
+    box: Box | None
+    target: int | None
+    pixels: int
+
+
+def pack(label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> bytes:
+    """Compress two equally shaped uint8 arrays into one blob."""
+    return zlib.compress(np.ascontiguousarray(label).tobytes() + np.ascontiguousarray(verified).tobytes(), 1)
+
+
+def unpack(blob: bytes, box: Box) -> Patch:
+    """Read a blob back.
+
+    Raises
+    ------
+    ProjectDamagedError
+        If the blob does not hold what the box says.
+    """
+    try:
+        values = np.frombuffer(zlib.decompress(blob), dtype=np.uint8)
+        label, verified = values.reshape(2, *box.shape)
+    except (zlib.error, ValueError) as error:
+        raise ProjectDamagedError(
+            f"The project's journal is damaged: the pixels of box {box.start}-{box.stop} cannot be read; restore "
+            "project.db from a backup."
+        ) from error
+    return Patch(box, label.copy(), verified.copy())
