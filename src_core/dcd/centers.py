@@ -40,7 +40,8 @@ class Centers:
     ----------
     values_RD : Tensor, float32
         Unit vectors; 0 for a center that was never seen.
-    known_R : Tensor, bool
+    counts_R : Tensor, int64
+        How often a center was moved; 0 for one that was never seen.
     """
 
     min_mass = 16.0
@@ -48,13 +49,23 @@ class Centers:
     def __init__(self, classes: int, channels: int, settings: TrainingSettings) -> None:
         self.classes = classes
         self.values_RD = torch.zeros(classes + 1, channels)
-        self.known_R = torch.zeros(classes + 1, dtype=torch.bool)
+        self.counts_R = torch.zeros(classes + 1, dtype=torch.int64)
         self._settings = settings
+
+    @property
+    def known_R(self) -> Tensor:
+        """True for the centers that were seen."""
+        return self.counts_R > 0
 
     def to(self, device: torch.device) -> Centers:
         """Move the centers to a device, in place."""
-        self.values_RD, self.known_R = self.values_RD.to(device), self.known_R.to(device)
+        self.values_RD, self.counts_R = self.values_RD.to(device), self.counts_R.to(device)
         return self
+
+    def forget(self) -> None:
+        """Start anew, as when the features of another network are looked at."""
+        self.values_RD = torch.zeros_like(self.values_RD)
+        self.counts_R = torch.zeros_like(self.counts_R)
 
     def fragments(self, teacher_BCHW: Tensor) -> Tensor:
         """Soft membership in the regions, ``(B, R, H, W)``, sums to 1 over R."""
@@ -67,7 +78,8 @@ class Centers:
     def update(self, features_BDHW: Tensor, teacher_BCHW: Tensor, trust_BHW: Tensor) -> None:
         """Move each center towards the trust-weighted mean of its region's features.
 
-        A region with less than 16 px of weight leaves its center as it is.
+        A region with less than 16 px of weight leaves its center as it is. The first means count evenly, later ones
+        with ``1 - dcd_momentum``.
         """
         unit_BDHW = functional.normalize(features_BDHW, dim=1)
         mass_BRHW = self.fragments(teacher_BCHW) * trust_BHW.unsqueeze(1)
@@ -76,10 +88,10 @@ class Centers:
         for region in range(self.classes + 1):
             if totals_R[region] < self.min_mass or not torch.isfinite(means_RD[region]).all():
                 continue
-            rate = 1 - self._settings.dcd_momentum if self.known_R[region] else 1.0
+            rate = max(1 - self._settings.dcd_momentum, 1 / (int(self.counts_R[region]) + 1))
             moved = (1 - rate) * self.values_RD[region] + rate * functional.normalize(means_RD[region], dim=0)
             self.values_RD[region] = functional.normalize(moved, dim=0)
-            self.known_R[region] = True
+            self.counts_R[region] += 1
 
     def memberships(self, features_BDHW: Tensor) -> Tensor:
         """Softmax over the known centers of minus cosine distance over temperature, ``(B, R, H, W)``, sums to 1."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from src_core.train.control import Control
 
 ZOOMS = (0.85, 1.2)
+MAX_CENTER_CASES = 64
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,24 @@ class Scorer:
     ----------
     learner : Learner
         Restored from the run's checkpoint.
+    cases : list of WorkCase
+        The centers are found anew in the features of the finished teacher, from up to 64 of these.
     """
 
-    def __init__(self, learner: Learner) -> None:
+    def __init__(self, learner: Learner, cases: list[WorkCase]) -> None:
         self.learner = learner
         learner.teacher.eval()
+        self._find_centers(cases[:: max(1, len(cases) // MAX_CENTER_CASES)])
         uses_evidence = learner.settings.method == "metadcseg"
         self.evidence_scale = learner.evidence_scale if uses_evidence else 0.0
+
+    def _find_centers(self, cases: list[WorkCase]) -> None:
+        centers = self.learner.centers
+        centers.forget()
+        for case in cases:
+            image = case.image_IHW[None].to(self.learner.device)
+            teacher_1CHW, features_1DHW = teacher_prediction(self.learner.teacher, image)
+            centers.update(features_1DHW, teacher_1CHW, torch.ones_like(teacher_1CHW[:, 0]))
 
     def maps(
         self, index: int, case: WorkCase, label: NDArray[np.uint8], verified: NDArray[np.uint8]
@@ -177,7 +189,7 @@ def score_run(
         writer = ScoreWriter(run.path, run.name)
         images: list[ImageScore] = []
         regions: list[Region] = []
-        scorer = Scorer(learner)
+        scorer = Scorer(learner, data.cases)
         for index, case in enumerate(data.cases):
             if control is not None and control.stopping:
                 writer.abandon()

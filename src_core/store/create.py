@@ -13,6 +13,7 @@ import numpy as np
 
 from src_core.data.case import IGNORE, Box, CaseInfo, ClassInfo, MaskEncoding, Verified
 from src_core.errors import InputError, storage_errors
+from src_core.io.sources import check_folders, load
 from src_core.store import arrays, database, history
 from src_core.store.journal import Action, Change, Patch, pack
 from src_core.store.project import Project, default_author, project_path
@@ -170,3 +171,49 @@ def _check(case: NewCase) -> None:
                 f"{case.name}: the {what} is {shape[0]} x {shape[1]} px and the mask {case.given.shape[0]} x "
                 f"{case.given.shape[1]}; expected the same size."
             )
+
+
+def create_from_folders(
+    path: str | Path,
+    images: str | Path,
+    masks: str | Path,
+    *,
+    clean_masks: str | Path | None = None,
+    classes_file: str | Path | None = None,
+    author: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> tuple[Project, str]:
+    """Make a project from folders of images and masks with the same stems.
+
+    Every file is looked at before anything is created; sources are read and never written to.
+
+    Parameters
+    ----------
+    path, images, masks : path
+    clean_masks : path, optional
+        Trusted masks of some of the images; those are verified everywhere, and their given masks stay known.
+    classes_file : path, optional
+        See :mod:`src_core.data.classes`.
+    author : str, optional
+    progress : callable, optional
+        Called with each name when it is written.
+
+    Returns
+    -------
+    project : Project
+        Open for writing.
+    rule : str
+        How mask values became classes.
+
+    Raises
+    ------
+    InputError
+        One message with everything that is wrong.
+    """
+    target = project_path(path)
+    if target.exists():
+        raise InputError(f"{target} exists already; choose another name, or open it.")
+    source = check_folders(images, masks, clean_masks, classes_file)
+    cases = (NewCase(**load(pair, source.table)) for pair in source.pairs)
+    project = build_project(target, cases, source.table.classes, author=author, progress=progress)
+    return project, source.table.rule

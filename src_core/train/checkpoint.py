@@ -61,7 +61,7 @@ def _tensors(learner: Learner) -> dict[str, torch.Tensor]:
     for parameter, state in learner.optimizer.state.items():
         tensors |= {f"optimizer/{names[parameter]}/{key}": value for key, value in state.items()}
     tensors |= {f"memory/{index}": values for index, values in enumerate(learner.memory.maps)}
-    tensors |= {"centers/values": learner.centers.values_RD, "centers/known": learner.centers.known_R}
+    tensors |= {"centers/values": learner.centers.values_RD, "centers/counts": learner.centers.counts_R}
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
@@ -144,7 +144,7 @@ def _restore(learner: Learner, tensors: dict[str, torch.Tensor]) -> None:
             raise KeyError(f"image {index} has another size")
         learner.memory.maps[index] = kept
     learner.centers.values_RD = tensors["centers/values"]
-    learner.centers.known_R = tensors["centers/known"]
+    learner.centers.counts_R = tensors["centers/counts"]
     learner.centers.to(learner.device)
 
 

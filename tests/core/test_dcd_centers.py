@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,7 +18,7 @@ SETTINGS = preset("quick")
 def known(classes: int = 2, channels: int = 3) -> Centers:
     centers = Centers(classes, channels, SETTINGS)
     centers.values_RD = torch.eye(channels)[: classes + 1].clone()
-    centers.known_R[:] = True
+    centers.counts_R[:] = 1
     return centers
 
 
@@ -74,9 +76,21 @@ def test_a_region_without_pixels_keeps_its_center():
 
 def test_without_boundary_center_uncertainty_is_the_gap_of_the_classes():
     centers = known()
-    centers.known_R[2] = False
+    centers.counts_R[2] = 0
     q = centers.memberships(pixels((0, 0, 1)))
     assert q.flatten().tolist() == pytest.approx([0.5, 0.5, 0])
+
+
+def test_the_first_means_count_evenly():
+    centers = Centers(2, 2, SETTINGS)
+    background = torch.zeros(1, 2, 8, 8)
+    background[:, 0] = 1
+    for angle in (0.0, 0.5):
+        features = torch.tensor([math.cos(angle), math.sin(angle)]).view(1, 2, 1, 1).expand(1, 2, 8, 8)
+        centers.update(features, background, torch.ones(1, 8, 8))
+    assert torch.allclose(centers.values_RD[0], torch.tensor([math.cos(0.25), math.sin(0.25)]), atol=1e-5)
+    centers.forget()
+    assert not centers.known_R.any()
 
 
 def test_emphasis_has_mean_one():

@@ -1,0 +1,163 @@
+"""The command ``metadcseg``: parses, calls the library, prints.
+
+Progress goes to stderr, results to stdout. Exit status: 0 done; 1 the work failed; 2 bad usage or bad input;
+130 interrupted, with everything up to there kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from src_core import __version__
+from src_core.config import PRESETS, TrainingSettings
+from src_core.errors import MetaDCSegError, storage_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+logger = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets ``run``, the function that carries it out."""
+    parser = argparse.ArgumentParser(
+        prog="metadcseg", description="Find and fix the wrong pixels in segmentation masks.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more on stderr (twice: still more)")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in (_add_create, _add_train, _add_score, _add_rank, _add_export, _add_info, _add_window):
+        add(commands)
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, help: str) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", allow_abbrev=False)
+
+
+def _lazily(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """A command that is imported when it is used, so that light ones start fast."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        from importlib import import_module
+
+        status: int = getattr(import_module(module), name)(arguments)
+        return status
+
+    return run
+
+
+def _add_create(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "create", "make a project from images and masks of the same stem")
+    parser.add_argument("project", metavar="PROJECT", help="folder to make; .metadcseg is appended")
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of images")
+    parser.add_argument("--masks", required=True, metavar="DIR", help="folder of their masks")
+    parser.add_argument("--clean-masks", metavar="DIR", help="trusted masks of some images; those count as verified")
+    parser.add_argument("--classes", metavar="FILE", help="CSV 'value,name[,color]' or JSON; 'ignore' means unlabelled")
+    parser.add_argument("--author", metavar="NAME", help="who is written into the record (default: login name)")
+    parser.set_defaults(run=_lazily("src_core.commands.data", "create"))
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "train", "train a run; what is verified meanwhile is taken up at the next epoch")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="standard", help="default: standard")
+    methods = ("metadcseg", "l2b", "teacher", "mixed", "finetune", "noisy", "clean")
+    parser.add_argument("--method", choices=methods, help="metadcseg, or a baseline to compare it with")
+    parser.add_argument("--epochs", type=int, metavar="N")
+    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; 0 leaves it to the library")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="name of the run (default: the next free one)")
+    parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    parser.set_defaults(run=_lazily("src_core.commands.learning", "train_command"))
+
+
+def _add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "score", "score every image with a trained run")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--threads", type=int, default=0, metavar="N")
+    parser.set_defaults(run=_lazily("src_core.commands.learning", "score_command"))
+
+
+def _add_rank(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "rank", "list the most suspect images or regions")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("--by", choices=("image", "region"), required=True)
+    parser.add_argument("--kind", choices=("error", "ambiguous", "all"), default="all", help="of regions")
+    parser.add_argument("--top", type=int, metavar="K", help="only the first K")
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
+    parser.set_defaults(run=_lazily("src_core.commands.ranking", "rank"))
+
+
+def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "export", "write cleaned masks and maps as files")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("directory", metavar="DIR")
+    parser.add_argument("--what", required=True, metavar="LIST", help="comma list of cleaned,proposed,trust,alpha,beta,uncertainty,band,provenance")
+    parser.add_argument("--format", default="same", help="same (default), png, tiff or npy")
+    parser.add_argument("--run", dest="run_name", metavar="NAME")
+    parser.set_defaults(run=_lazily("src_core.commands.data", "export_command"))
+
+
+def _add_info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "info", "what is in a project")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.set_defaults(run=_lazily("src_core.commands.data", "info"))
+
+
+def _add_window(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    review = _command(commands, "review", "open napari on a project")
+    review.add_argument("project", metavar="PROJECT")
+    review.set_defaults(run=_lazily("src_core.commands.window", "review"))
+    demo = _command(commands, "demo", "the whole loop on sample data")
+    demo.add_argument("--out", metavar="DIR", default="demo-output")
+    demo.add_argument("--headless", action="store_true", help="play a scripted review and leave screenshots and masks")
+    demo.set_defaults(run=_lazily("src_core.commands.window", "demo"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    arguments = build_parser().parse_args(argv)
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(arguments.verbose, 2)]
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        with storage_errors("the output", "What was finished before is kept."):
+            status: int = arguments.run(arguments)
+            sys.stdout.flush()
+            return status
+    except MetaDCSegError as error:
+        print(f"metadcseg: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("metadcseg: interrupted; everything up to here is kept.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 (the border of the process)
+        logger.debug("The command failed.", exc_info=True)
+        print(
+            f"metadcseg: unexpected failure, {type(error).__name__}: {error}; run again with -vv for the details.",
+            file=sys.stderr,
+        )
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

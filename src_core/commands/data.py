@@ -1,0 +1,75 @@
+"""create, export, info."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from src_core.commands.progress import bar
+from src_core.data.case import Verified
+from src_core.store.create import create_from_folders
+from src_core.store.export import export
+from src_core.store.project import Project
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def create(arguments: argparse.Namespace) -> int:
+    """Make a project and say what was found."""
+    with bar() as progress:
+        task = progress.add_task("creating", total=None, note="")
+        project, rule = create_from_folders(
+            arguments.project,
+            arguments.images,
+            arguments.masks,
+            clean_masks=arguments.clean_masks,
+            classes_file=arguments.classes,
+            author=arguments.author,
+            progress=lambda name: progress.update(task, advance=1, note=name),
+        )
+    with project:
+        print(f"Created {project.path}")
+        print(f"Mask values: {rule}")
+        _print_contents(project)
+    return 0
+
+
+def info(arguments: argparse.Namespace) -> int:
+    """Say what is in a project."""
+    with Project.open(arguments.project) as project:
+        print(f"Project {project.path}")
+        _print_contents(project)
+        print(f"Decisions: {len(project.decisions())}, changes in the record: {project.version()[0]}")
+        for run in project.runs():
+            epochs = len(run.history())
+            scores = f"scores of generation {run.generation}" if run.has_scores else "no scores"
+            print(f"Run {run.name}: {run.settings().method}, {epochs} epochs, {scores}")
+    return 0
+
+
+def _print_contents(project: Project) -> None:
+    counts = project.verified_counts()
+    kinds = {kind: sum(row.get(kind, 0) for row in counts.values()) for kind in Verified if kind}
+    print(f"Images: {len(project.cases)}")
+    print("Classes: " + ", ".join(f"{info.index} {info.name} (value {info.value})" for info in project.classes))
+    print(
+        f"Verified: {sum(kinds.values())} pixels in {len(counts)} images (confirmed {kinds[Verified.CONFIRMED]}, "
+        f"corrected {kinds[Verified.CORRECTED]}, background {kinds[Verified.BACKGROUND]})"
+    )
+
+
+def export_command(arguments: argparse.Namespace) -> int:
+    """Write files and say how many."""
+    what = [name.strip() for name in arguments.what.split(",") if name.strip()]
+    with Project.open(arguments.project) as project, bar() as progress:
+        task = progress.add_task("exporting", total=None, note="")
+        written = export(
+            project,
+            arguments.directory,
+            what,
+            arguments.format,
+            arguments.run_name,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    print(f"Wrote {len(written)} files to {arguments.directory}")
+    return 0

@@ -1,0 +1,77 @@
+"""train, score."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from src_core.commands.progress import TrainingProgress
+from src_core.config import preset
+from src_core.infer.score import score_run
+from src_core.store.project import Project
+from src_core.train.control import Control
+from src_core.train.run import train
+
+if TYPE_CHECKING:
+    import argparse
+
+    from src_core.config import TrainingSettings
+
+INTERRUPTED = 130
+
+
+def _settings(arguments: argparse.Namespace) -> TrainingSettings:
+    names = ("method", "epochs", "seed", "device", "threads")
+    changes = {name: getattr(arguments, name) for name in names}
+    if not arguments.resume:
+        return preset(arguments.preset, **changes)
+    with Project.open(arguments.project) as project:
+        base = project.run(arguments.run_name, scored=False).settings()
+    from dataclasses import replace
+
+    return replace(base, **{name: value for name, value in changes.items() if value is not None})
+
+
+def train_command(arguments: argparse.Namespace) -> int:
+    """Train; the first Ctrl-C ends after the step in hand, the second at once."""
+    settings = _settings(arguments)
+    control = Control()
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        control.stop()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        with TrainingProgress() as progress:
+            name = train(
+                arguments.project,
+                arguments.run_name,
+                settings,
+                resume=arguments.resume,
+                listener=progress,
+                control=control,
+            )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if control.stopping:
+        print(f"metadcseg: interrupted; go on with --resume --run {name}.", file=sys.stderr)
+        return INTERRUPTED
+    print(name)
+    print(f"Next: metadcseg score {arguments.project} --run {name}", file=sys.stderr)
+    return 0
+
+
+def score_command(arguments: argparse.Namespace) -> int:
+    """Score a run."""
+    with TrainingProgress() as progress:
+        generation = score_run(
+            arguments.project,
+            arguments.run_name,
+            device=arguments.device,
+            threads=arguments.threads,
+            listener=progress,
+        )
+    print(f"Scores of generation {generation} are complete.")
+    return 0

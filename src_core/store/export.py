@@ -1,0 +1,175 @@
+"""Writing results as files: one an image, same shape as its source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from src_core.data.case import IGNORE, CaseInfo, MaskEncoding, Verified
+from src_core.errors import InputError, storage_errors
+from src_core.io import images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from src_core.store.project import Project
+    from src_core.store.runs import Run
+
+Format = Literal["same", "png", "tiff", "npy"]
+
+MASKS = ("cleaned", "proposed")
+FLOAT_MAPS = ("trust", "alpha", "beta", "uncertainty")
+BYTE_MAPS = ("band", "provenance")
+WHAT = (*MASKS, *FLOAT_MAPS, *BYTE_MAPS)
+"""What can be exported."""
+
+FORMATS = ("same", "png", "tiff", "npy")
+
+PROVENANCE = {
+    "original": 0,
+    "confirmed": int(Verified.CONFIRMED),
+    "corrected": int(Verified.CORRECTED),
+    "background confirmed": int(Verified.BACKGROUND),
+    "changed, not confirmed": 4,
+}
+"""Values of the provenance map."""
+
+
+def export(
+    project: Project,
+    out_dir: str | Path,
+    what: Sequence[str],
+    format: Format = "same",
+    run: str | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Write ``DIR/WHAT/IMAGE.ext`` for every image.
+
+    Parameters
+    ----------
+    project : Project
+    out_dir : path
+        Made if missing; may not be a folder that the sources are in.
+    what : sequence of str
+        ``cleaned`` (current masks) and ``proposed`` in the format, dtype and values of the source mask; ``trust``,
+        ``alpha``, ``beta``, ``uncertainty`` as float32 in [0, 1]; ``band`` as 0/255; ``provenance`` as
+        :data:`PROVENANCE`.
+    format : str
+        ``same``: masks as their source, maps as TIFF, ``band`` and ``provenance`` as PNG. Otherwise all files are of
+        this format (float maps as TIFF when it is ``png``).
+    run : str, optional
+        Where maps and proposals come from; the newest scored run by default.
+    progress : callable, optional
+        Called with files done and files in all.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order they were written; each is whole.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or format, a missing run, or a folder that holds sources.
+    StorageError
+        If the disk is full or may not be written.
+    """
+    out = Path(out_dir).expanduser()
+    _check(project, out, what, format)
+    scored = project.run(run) if set(what) & {"proposed", "band", *FLOAT_MAPS} else None
+    total, written = len(what) * len(project.cases), []
+    for name in what:
+        for case in project.cases:
+            written.append(_export_one(project, scored, out / name, case, name, format))
+            if progress is not None:
+                progress(len(written), total)
+    return written
+
+
+def _check(project: Project, out: Path, what: Sequence[str], format: str) -> None:
+    unknown = [name for name in what if name not in WHAT]
+    if unknown or not what:
+        raise InputError(f"Cannot export {', '.join(unknown) or 'nothing'}; expected a list of {', '.join(WHAT)}.")
+    if format not in FORMATS:
+        raise InputError(f"Cannot export as {format!r}; expected one of {', '.join(FORMATS)}.")
+    targets = {(out / name).resolve() for name in what}
+    for case in project.cases:
+        for source in (case.image_path, case.mask_path):
+            if source and Path(source).parent in targets:
+                raise InputError(f"{out} holds source files of the project ({source}); choose another folder.")
+    with storage_errors(out, "Nothing was exported."):
+        out.mkdir(parents=True, exist_ok=True)
+
+
+def _export_one(project: Project, run: Run | None, folder: Path, case: CaseInfo, name: str, format: str) -> Path:
+    if name in MASKS:
+        label = project.read_label(case) if run is None or name == "cleaned" else _proposed(project, run, case)
+        return _write_mask(folder, case, label, format)
+    if name == "provenance":
+        return _write_map(folder, case, _provenance(project, case), format, ".png")
+    assert run is not None
+    values = run.read_map(case.id, name)
+    if name == "band":
+        return _write_map(folder, case, values.astype(np.uint8) * 255, format, ".png")
+    return _write_map(folder, case, values.astype(np.float32), format, ".tif")
+
+
+def _proposed(project: Project, run: Run, case: CaseInfo) -> NDArray[np.uint8]:
+    """The run's proposal, except where a person has decided since."""
+    label, verified = project.read_labels(case)
+    proposal: NDArray[np.uint8] = np.where(verified > 0, label, run.read_map(case.id, "proposed")).astype(np.uint8)
+    return proposal
+
+
+def _provenance(project: Project, case: CaseInfo) -> NDArray[np.uint8]:
+    label, verified = project.read_labels(case)
+    changed = (verified == 0) & (label != project.read_given(case))
+    result: NDArray[np.uint8] = np.where(changed, 4, verified).astype(np.uint8)
+    return result
+
+
+def file_values(label: NDArray[np.uint8], encoding: MaskEncoding) -> NDArray[Any]:
+    """Class indices as the values and dtype of the source file."""
+    table = np.zeros(256, dtype=np.int64)
+    for index, value in encoding.values.items():
+        table[index] = value
+    table[IGNORE] = encoding.values[0] if encoding.ignore_value is None else encoding.ignore_value
+    return table[label].astype(encoding.dtype)
+
+
+def _write_mask(folder: Path, case: CaseInfo, label: NDArray[np.uint8], format: str) -> Path:
+    encoding = case.encoding
+    values = file_values(label, encoding)
+    if format == "npy":
+        return _write_npy(folder / f"{case.name}.npy", values)
+    if format == "same":
+        path = folder / f"{case.name}{encoding.suffix}"
+        images.write(path, values, mode=encoding.mode, extra=encoding.extra)
+        return path
+    path = folder / f"{case.name}{'.tif' if format == 'tiff' else '.png'}"
+    images.write(path, values, mode="L")
+    return path
+
+
+def _write_map(folder: Path, case: CaseInfo, values: NDArray[Any], format: str, usual: str) -> Path:
+    if format == "npy":
+        return _write_npy(folder / f"{case.name}.npy", values)
+    suffix = ".tif" if format == "tiff" or values.dtype.kind == "f" else usual
+    path = folder / f"{case.name}{suffix}"
+    images.write(path, values, mode="L", extra={"compression": 8})
+    return path
+
+
+def _write_npy(path: Path, values: NDArray[Any]) -> Path:
+    partial = path.with_name(f".{path.name}.partial")
+    with storage_errors(path, "Files written before it are complete."):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.save(file, values, allow_pickle=False)
+        partial.replace(path)
+    return path
