@@ -85,6 +85,10 @@ class ReviewQueue:
         """The open region before the one in hand; from the first one on to the last."""
         return self._step(-1)
 
+    def put_down(self) -> None:
+        """Have no region in hand."""
+        self._current = None
+
     def _step(self, by: int) -> Region | None:
         regions = self.open
         if not regions:

@@ -56,24 +56,27 @@ def _box(text: str | None) -> Box | None:
     return Box(tuple(start), tuple(stop))
 
 
-def records(db: sqlite3.Connection, limit: int | None = None) -> list[Record]:
-    """Rows without their pixels, newest first."""
-    rows = db.execute(f"SELECT {_COLUMNS} FROM journal ORDER BY id DESC LIMIT ?", (-1 if limit is None else limit,))
+def records(db: sqlite3.Connection, limit: int | None = None, row: int | None = None) -> list[Record]:
+    """Rows without their pixels, newest first; with ``row`` that one only."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM journal WHERE ?1 IS NULL OR id = ?1 ORDER BY id DESC LIMIT ?2",
+        (row, -1 if limit is None else limit),
+    )
     return [
         Record(
-            id=row[0],
-            time=row[1],
-            author=row[2],
-            case_id=row[3],
-            action=Action(row[4]),
-            region=row[5],
-            run=row[6],
-            note=row[7],
-            box=_box(row[8]),
-            target=row[9],
-            pixels=row[10],
+            id=values[0],
+            time=values[1],
+            author=values[2],
+            case_id=values[3],
+            action=Action(values[4]),
+            region=values[5],
+            run=values[6],
+            note=values[7],
+            box=_box(values[8]),
+            target=values[9],
+            pixels=values[10],
         )
-        for row in rows
+        for values in rows
     ]
 
 

@@ -179,6 +179,10 @@ class Project:
         """Rows of the journal, newest first."""
         return history.records(self._db, limit)
 
+    def record(self, row: int) -> Record:
+        """One row of the journal by its id."""
+        return history.records(self._db, row=row)[0]
+
     def runs(self) -> list[Run]:
         """Training runs, newest first."""
         return list_runs(self.path)

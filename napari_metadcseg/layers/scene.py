@@ -1,0 +1,231 @@
+"""The layers of the image that is shown, kept in step with the state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils import DirectLabelColormap
+
+from napari_metadcseg.layers.overlays import OVERLAYS, REGION_COLORS, SKY, Overlay, class_colors, colormap
+from src_core.data.case import Box
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Labels
+    from numpy.typing import NDArray
+
+    from napari_metadcseg.controller import Controller
+    from napari_metadcseg.state import UiState
+
+IMAGE, LABEL, PROPOSAL, REGION = "image", "label", "proposal", "region"
+TYPICAL_CANVAS = 600
+"""Short side of a canvas, px; napari has no public way to ask for it."""
+
+
+class Scene:
+    """Shows one image of the project with its label, proposal, maps and the region in hand.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    controller : Controller
+    """
+
+    def __init__(self, viewer: napari.Viewer, controller: Controller) -> None:
+        self.viewer = viewer
+        self.controller = controller
+        self._ours: dict[str, Any] = {}
+        self._visible = {overlay.key: overlay.visible for overlay in OVERLAYS}
+        self._shown: tuple[Any, ...] = ()
+        controller.changed.connect(self._on_changed)
+        controller.labels_changed.connect(self._on_labels_changed)
+
+    def disconnect(self) -> None:
+        """Stop following the controller."""
+        self.controller.changed.disconnect(self._on_changed)
+        self.controller.labels_changed.disconnect(self._on_labels_changed)
+
+    # ---------------------------------------------------------------- following the state
+
+    def _on_changed(self, new: UiState, old: UiState) -> None:
+        if new.project is None:
+            self._remove_all()
+            return
+        run = self.controller.run
+        shown = (new.project.path, new.case_id, None if run is None else (run.name, run.generation))
+        if new.case_id is not None and shown != self._shown:
+            self._shown = shown
+            self._show_case()
+        if new.review.region != old.review.region or new.case_id != old.case_id:
+            self._show_region()
+
+    def _on_labels_changed(self, case_id: int) -> None:
+        if case_id == self.controller.state.case_id:
+            self.reload_label()
+
+    # ---------------------------------------------------------------- layers
+
+    def _show_case(self) -> None:
+        project, case = self.controller.project, self.controller.case
+        if project is None or case is None:
+            return
+        image = project.read_image(case)
+        first = IMAGE not in self._ours
+        if first or self._ours[IMAGE].rgb != (image.ndim == 3):
+            self._drop(IMAGE)
+            self._ours[IMAGE] = self.viewer.add_image(image, name=IMAGE, rgb=image.ndim == 3)
+            self.viewer.layers.move(self.viewer.layers.index(self._ours[IMAGE]), 0)
+        else:
+            self._ours[IMAGE].data = image
+            if image.ndim == 2:
+                self._ours[IMAGE].reset_contrast_limits()
+        for overlay in OVERLAYS:
+            self._show_overlay(overlay)
+        self._show_label(project.read_label(case))
+        self._show_proposal()
+        for layer in self._ours.values():
+            layer.scale = case.spacing
+        if first or self.controller.state.review.region is None:
+            self.viewer.reset_view()
+
+    def _show_overlay(self, overlay: Overlay) -> None:
+        values = self.controller.read_map(overlay.key)
+        if values is None:
+            self._drop(overlay.key)
+            return
+        data = values.astype(np.uint8) if overlay.kind == "mask" else values
+        if self._alive(overlay.key):
+            self._ours[overlay.key].data = data
+            return
+        visible = self._visible[overlay.key]
+        if overlay.kind == "mask":
+            colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: overlay.stops[0][0]})
+            layer = self.viewer.add_labels(data, name=overlay.title, colormap=colors, visible=visible, opacity=0.9)
+            layer.contour = 1
+            layer.editable = False
+        else:
+            layer = self.viewer.add_image(
+                data,
+                name=overlay.title,
+                colormap=colormap(overlay),
+                contrast_limits=(0, 1),
+                blending="translucent_no_depth",
+                interpolation2d="nearest",
+                visible=visible,
+            )
+        self._ours[overlay.key] = layer
+
+    def _show_label(self, label: NDArray[np.uint8]) -> None:
+        state = self.controller.state.project
+        assert state is not None
+        if self._alive(LABEL):
+            self._ours[LABEL].data = label.copy()
+        else:
+            colors = DirectLabelColormap(color_dict=class_colors(state.classes))
+            layer = self.viewer.add_labels(label.copy(), name=LABEL, colormap=colors, opacity=0.45)
+            layer.events.paint.connect(self._on_paint)
+            layer.bind_key("Control-Z", lambda _layer: self.controller.undo(), overwrite=True)
+            layer.bind_key("Control-Shift-Z", lambda _layer: self.controller.redo(), overwrite=True)
+            layer.brush_size = 8
+            self._ours[LABEL] = layer
+            self.viewer.layers.selection.active = layer
+        self._ours[LABEL].editable = state.writable
+
+    def _show_proposal(self) -> None:
+        proposed = self.controller.read_map("proposed")
+        state = self.controller.state.project
+        if proposed is None or state is None:
+            self._drop(PROPOSAL)
+            return
+        if self._alive(PROPOSAL):
+            self._ours[PROPOSAL].data = proposed
+            return
+        colors: dict[int | None, Any] = class_colors(state.classes)
+        if len(state.classes) == 2:
+            colors[1] = SKY  # another colour than the label, since there is only one class to tell apart
+        layer = self.viewer.add_labels(proposed, name=PROPOSAL, colormap=DirectLabelColormap(color_dict=colors))
+        layer.contour = 1
+        layer.editable = False
+        self._ours[PROPOSAL] = layer
+
+    def _show_region(self) -> None:
+        region, case = self.controller.state.review.region, self.controller.case
+        numbers = None if region is None else self.controller.read_map("regions")
+        if region is None or case is None or region.case_id != case.id or numbers is None:
+            self._drop(REGION)
+            return
+        mask = (numbers == region.number).astype(np.uint8)
+        colors = DirectLabelColormap(
+            color_dict={None: "transparent", 0: "transparent", 1: REGION_COLORS[region.kind]}
+        )
+        if self._alive(REGION):
+            self._ours[REGION].data = mask
+            self._ours[REGION].colormap = colors
+        else:
+            active = self.viewer.layers.selection.active
+            layer = self.viewer.add_labels(mask, name=REGION, colormap=colors, scale=case.spacing)
+            layer.contour = 2
+            layer.editable = False
+            self._ours[REGION] = layer
+            self.viewer.layers.selection.active = active
+        self._look_at(region.box, case.spacing)
+
+    def _look_at(self, box: Box, spacing: tuple[float, ...]) -> None:
+        """Move the view so that the box takes about a third of it."""
+        middle = [s * (a + b - 1) / 2 for a, b, s in zip(box.start, box.stop, spacing, strict=True)]
+        extent = max(max(edge * s for edge, s in zip(box.shape, spacing, strict=True)), 20 * max(spacing))
+        self.viewer.camera.center = (0, *middle)
+        self.viewer.camera.zoom = TYPICAL_CANVAS / (3 * extent) * 1.2
+
+    # ---------------------------------------------------------------- painting
+
+    def _on_paint(self, event: Any) -> None:
+        layer, case = self._ours.get(LABEL), self.controller.case
+        if layer is None or case is None:
+            return
+        atoms = [atom[0] for atom in event.value if len(atom[0]) and np.size(atom[0][0])]
+        if not atoms:
+            return
+        start = tuple(int(min(np.min(axes[k]) for axes in atoms)) for k in range(len(case.shape)))
+        stop = tuple(int(max(np.max(axes[k]) for axes in atoms)) + 1 for k in range(len(case.shape)))
+        box = Box(start, stop)
+        if not self.controller.stroke(case.id, box, np.asarray(layer.data)[box.slices]):
+            self.reload_label()
+
+    def reload_label(self) -> None:
+        """Show the label as it is recorded."""
+        project, case = self.controller.project, self.controller.case
+        if project is not None and case is not None and self._alive(LABEL):
+            self._ours[LABEL].data = project.read_label(case)
+
+    # ---------------------------------------------------------------- switches
+
+    def is_on(self, key: str) -> bool:
+        """True when an overlay is switched on."""
+        return bool(self._ours[key].visible) if self._alive(key) else self._visible[key]
+
+    def switch(self, key: str, on: bool) -> None:
+        """Show or hide an overlay."""
+        self._visible[key] = on
+        if self._alive(key):
+            self._ours[key].visible = on
+
+    @property
+    def label_layer(self) -> Labels | None:
+        """The layer that is painted on; None when nothing is shown."""
+        return self._ours[LABEL] if self._alive(LABEL) else None
+
+    def _alive(self, key: str) -> bool:
+        """True when we have the layer and the person has not removed it."""
+        return key in self._ours and self._ours[key] in self.viewer.layers
+
+    def _drop(self, key: str) -> None:
+        if self._alive(key):
+            self.viewer.layers.remove(self._ours[key])
+        self._ours.pop(key, None)
+
+    def _remove_all(self) -> None:
+        for key in list(self._ours):
+            self._drop(key)
+        self._shown = ()

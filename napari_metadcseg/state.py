@@ -1,0 +1,105 @@
+"""What the window shows, as frozen values. Views are handed the old and the new one and draw the difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from src_core.worker.states import WorkerState
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from src_core.data.case import ClassInfo
+    from src_core.data.scores import Region
+    from src_core.review.queue import Filter
+
+Status = Literal["verified", "partly", "open"]
+Level = Literal["info", "error"]
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One line of the list of images."""
+
+    case_id: int
+    name: str
+    status: Status
+    regions: int
+    score: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectState:
+    """The project that is open."""
+
+    path: Path
+    name: str
+    writable: bool
+    classes: tuple[ClassInfo, ...]
+    rows: tuple[ImageRow, ...]
+    verified_images: int
+    verified_pixels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """What the training process is at.
+
+    Attributes
+    ----------
+    scored : tuple of (done, total) or None
+        Images scored so far, once scoring has begun.
+    verified : tuple or None
+        Verified pixels in use: in all, corrected, confirmed, background.
+    """
+
+    worker: WorkerState = WorkerState.IDLE
+    run: str = ""
+    device: str = ""
+    stage: str = ""
+    step: int = 0
+    steps: int = 0
+    eta_seconds: float = 0.0
+    losses: tuple[float, ...] = ()
+    scored: tuple[int, int] | None = None
+    verified: tuple[int, int, int, int] | None = None
+    notices: tuple[str, ...] = ()
+    error: str = ""
+    details: str = ""
+    can_continue: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewState:
+    """Where a person is in the queue; ``last`` is what was recorded last, in words."""
+
+    run: str = ""
+    region: Region | None = None
+    position: int = 0
+    open: int = 0
+    errors: int = 0
+    ambiguous: int = 0
+    filter: Filter = "all"
+    can_undo: bool = False
+    can_redo: bool = False
+    last: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A sentence for the person."""
+
+    text: str = ""
+    level: Level = "info"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UiState:
+    """Everything that is shown."""
+
+    project: ProjectState | None = None
+    case_id: int | None = None
+    training: TrainingState = field(default_factory=TrainingState)
+    review: ReviewState = field(default_factory=ReviewState)
+    message: Message = field(default_factory=Message)

@@ -1,0 +1,59 @@
+"""The state of project and review, derived from the things themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING
+
+from napari_metadcseg.state import ImageRow, ProjectState, ReviewState
+
+if TYPE_CHECKING:
+    from napari_metadcseg.state import Status
+    from src_core.data.case import CaseInfo
+    from src_core.review.queue import ReviewQueue
+    from src_core.store.project import Project
+    from src_core.store.runs import Run
+
+
+def project_state(project: Project, run: Run | None, queue: ReviewQueue) -> ProjectState:
+    """What is shown of a project: a row an image, and how much is verified."""
+    verified = {case_id: sum(kinds.values()) for case_id, kinds in project.verified_counts().items()}
+    scores = {} if run is None else {row.case_id: row.score for row in run.images()}
+    waiting = Counter(region.case_id for region in queue.open)
+    rows = tuple(
+        ImageRow(case.id, case.name, _status(verified.get(case.id, 0), case), waiting[case.id], scores.get(case.id))
+        for case in project.cases
+    )
+    return ProjectState(
+        path=project.path,
+        name=project.name,
+        writable=project.writable,
+        classes=project.classes,
+        rows=rows,
+        verified_images=sum(row.status == "verified" for row in rows),
+        verified_pixels=sum(verified.values()),
+    )
+
+
+def _status(verified: int, case: CaseInfo) -> Status:
+    if not verified:
+        return "open"
+    return "verified" if verified >= prod(case.shape) else "partly"
+
+
+def review_state(before: ReviewState, project: Project, run: Run | None, queue: ReviewQueue) -> ReviewState:
+    """What is shown of the queue; ``before`` gives what was recorded last."""
+    return replace(
+        before,
+        run="" if run is None else run.name,
+        region=queue.current,
+        position=queue.position,
+        open=len(queue.open),
+        errors=queue.count("error"),
+        ambiguous=queue.count("ambiguous"),
+        filter=queue.filter,
+        can_undo=project.can_undo,
+        can_redo=project.can_redo,
+    )

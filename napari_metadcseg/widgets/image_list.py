@@ -1,0 +1,111 @@
+"""The list of images: a table over plain rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+
+if TYPE_CHECKING:
+    from napari_metadcseg.state import ImageRow
+
+COLUMNS = ("Image", "Mask", "To do", "Suspect")
+TIPS = (
+    "Name of the image; click a row to see it",
+    "Verified: a person has said that the whole mask is right",
+    "Suspect regions that wait for a decision",
+    "Expected share of wrong pixels in the mask",
+)
+WORDS = {"verified": "✓ verified", "partly": "◐ partly", "open": "○ open"}
+
+
+class ImageModel(QAbstractTableModel):
+    """Rows of the state, as Qt wants them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: tuple[ImageRow, ...] = ()
+
+    def show_rows(self, rows: tuple[ImageRow, ...]) -> None:
+        """Take other rows; only what differs is drawn again."""
+        if len(rows) != len(self.rows):
+            self.beginResetModel()
+            self.rows = rows
+            self.endResetModel()
+            return
+        changed = [i for i, (new, old) in enumerate(zip(rows, self.rows, strict=True)) if new != old]
+        self.rows = rows
+        if changed:
+            self.dataChanged.emit(self.index(changed[0], 0), self.index(changed[-1], len(COLUMNS) - 1))
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        """Number of images."""
+        return 0 if parent is not None and parent.isValid() else len(self.rows)
+
+    def columnCount(self, _parent: QModelIndex | None = None) -> int:
+        """Number of columns."""
+        return len(COLUMNS)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Text of a cell, or the value that it is sorted by."""
+        row = self.rows[index.row()]
+        column = index.column()
+        if role == Qt.ItemDataRole.UserRole:
+            return (row.name, row.status, row.regions, -1.0 if row.score is None else row.score)[column]
+        if role == Qt.ItemDataRole.TextAlignmentRole and column >= 2:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        if role != Qt.ItemDataRole.DisplayRole:
+            return None
+        score = "" if row.score is None else f"{100 * row.score:.0f} %"
+        return (row.name, WORDS[row.status], str(row.regions or ""), score)[column]
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Heads of the columns."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section]
+        return TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
+
+
+class ImageList(QTableView):
+    """Shows the images; tells which one was clicked."""
+
+    chosen = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._model = ImageModel()
+        proxy = QSortFilterProxyModel(self)
+        proxy.setSourceModel(self._model)
+        proxy.setSortRole(Qt.ItemDataRole.UserRole)
+        self.setModel(proxy)
+        self.setSortingEnabled(True)
+        self.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(22)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in range(1, len(COLUMNS)):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self.setObjectName("images")
+        self.clicked.connect(self._on_clicked)
+
+    def show_rows(self, rows: tuple[ImageRow, ...], current: int | None) -> None:
+        """Show rows and mark the current image."""
+        self._model.show_rows(rows)
+        for place, row in enumerate(rows):
+            if row.case_id == current:
+                index = self.model().mapFromSource(self._model.index(place, 0))
+                if index.row() != self.currentIndex().row():
+                    self.setCurrentIndex(index)
+                return
+
+    def _on_clicked(self, index: QModelIndex) -> None:
+        self.chosen.emit(self._model.rows[self.model().mapToSource(index).row()].case_id)

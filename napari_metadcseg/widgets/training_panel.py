@@ -1,0 +1,154 @@
+"""Train: start, watch, pause, end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QComboBox, QFormLayout, QProgressBar, QVBoxLayout, QWidget
+
+from napari_metadcseg.widgets.loss_plot import LossPlot
+from napari_metadcseg.widgets.parts import button, row, text
+from src_core.worker.states import WorkerState
+
+if TYPE_CHECKING:
+    from napari_metadcseg.controller import Controller
+    from napari_metadcseg.state import TrainingState, UiState
+
+PRESETS = (
+    ("quick", "Quick look (about 5 minutes)", "300 steps on images of up to 128 px: enough for a first queue"),
+    ("standard", "Standard (an hour without a GPU)", "2,000 steps on images of up to 256 px"),
+    ("thorough", "Thorough (wants a GPU)", "10,000 steps on images of up to 512 px"),
+)
+
+STAGES = {"warm-up": "learning from all masks", "meta": "weighing every pixel by the verified ones"}
+
+WORDS = {
+    WorkerState.IDLE: "Not started.",
+    WorkerState.STARTING: "Starting…",
+    WorkerState.PAUSING: "Pausing after this step…",
+    WorkerState.PAUSED: "Paused.",
+    WorkerState.STOPPING: "Ending after this step…",
+    WorkerState.STOPPED: "Ended. Press Continue to go on from the last checkpoint.",
+    WorkerState.FINISHED: "Finished: the queue in Review is filled.",
+}
+
+
+class TrainingPanel(QWidget):
+    """The second section of the widget."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__()
+        self._controller = controller
+        layout = QVBoxLayout(self)
+        self.empty = text("Open a project first, then verify a few masks: they teach the model which labels to believe.")
+        layout.addWidget(self.empty)
+        self.presets = QComboBox()
+        for key, words, tip in PRESETS:
+            self.presets.addItem(words, key)
+            self.presets.setItemData(self.presets.count() - 1, tip, 3)
+        self.presets.setToolTip("How long and how fine; without a GPU start with the quick look")
+        form = QFormLayout()
+        form.addRow("How", self.presets)
+        layout.addLayout(form)
+        self.train_button = button("Train", "Start a new run in the background", self._train, "train")
+        self.continue_button = button(
+            "Continue", "Go on from the last checkpoint of the newest run", controller.continue_training, "continue"
+        )
+        self.pause_button = button("Pause", "Wait after this step; Resume goes on", controller.pause, "pause")
+        self.finish_button = button(
+            "Finish now", "Train no further and score the images with what was learned", controller.finish, "finish"
+        )
+        self.cancel_button = button("Cancel", "End training; the last checkpoint is kept", controller.cancel, "cancel")
+        layout.addWidget(row(self.train_button, self.continue_button))
+        layout.addWidget(row(self.pause_button, self.finish_button, self.cancel_button))
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(True)
+        layout.addWidget(self.bar)
+        self.status = text()
+        self.status.setObjectName("training-status")
+        layout.addWidget(self.status)
+        self.plot = LossPlot()
+        layout.addWidget(self.plot)
+        self.verified = text()
+        self.verified.setObjectName("verified-in-use")
+        self.verified.setToolTip("What you verify while training runs is used from the next epoch on")
+        layout.addWidget(self.verified)
+        self.notices = text()
+        layout.addWidget(self.notices)
+        self.details = text(faint=True)
+        self.details.hide()
+        self.details_button = button("Show details", "What the process wrote last", self._toggle_details, "details")
+        layout.addWidget(self.details_button)
+        layout.addWidget(self.details)
+        layout.addStretch(1)
+        self.show_state(controller.state)
+
+    def _train(self) -> None:
+        self._controller.train(self.presets.currentData())
+
+    def _toggle_details(self) -> None:
+        self.details.setVisible(not self.details.isVisible())
+
+    def show_state(self, state: UiState) -> None:
+        """Draw the state."""
+        training = state.training
+        alive, there = training.worker.alive, state.project is not None
+        self.empty.setVisible(not there)
+        self.presets.setEnabled(there and not alive)
+        self.train_button.setEnabled(there and not alive)
+        self.continue_button.setEnabled(there and training.can_continue)
+        paused = training.worker in (WorkerState.PAUSED, WorkerState.PAUSING)
+        self.pause_button.setText("Resume" if paused else "Pause")
+        self.pause_button.setEnabled(paused or training.worker is WorkerState.RUNNING)
+        for widget in (self.finish_button, self.cancel_button):
+            widget.setEnabled(alive and training.worker is not WorkerState.STOPPING)
+        self._show_progress(training)
+        self.status.setText(status_text(training))
+        self.plot.show_losses(training.losses, training.steps)
+        self.verified.setText(verified_text(training))
+        self.notices.setText("\n".join(f"• {notice}" for notice in training.notices))
+        self.details_button.setVisible(bool(training.details))
+        self.details.setText(training.details)
+        if not training.details:
+            self.details.hide()
+
+    def _show_progress(self, training: TrainingState) -> None:
+        done, total = (training.step, training.steps) if training.scored is None else training.scored
+        self.bar.setVisible(total > 0)
+        self.bar.setMaximum(max(total, 1))
+        self.bar.setValue(done)
+        self.bar.setFormat("step %v of %m" if training.scored is None else "scoring image %v of %m")
+
+
+def status_text(training: TrainingState) -> str:
+    """What training is at, in one sentence."""
+    if training.worker in (WorkerState.FAILED, WorkerState.CRASHED):
+        return training.error
+    if training.worker is not WorkerState.RUNNING:
+        return WORDS.get(training.worker, "")
+    if training.scored is not None:
+        return "Looking at every image…"
+    stage = STAGES.get(training.stage, "reading the images")
+    left = f", {duration(training.eta_seconds)} left" if training.step else ""
+    where = f" on {training.device}" if training.device else ""
+    return f"Training{where}: {stage}{left}."
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it."""
+    if seconds >= 5400:
+        return f"about {seconds / 3600:.1f} hours"
+    if seconds >= 90:
+        return f"about {seconds / 60:.0f} minutes"
+    return f"about {max(seconds, 1):.0f} seconds"
+
+
+def verified_text(training: TrainingState) -> str:
+    """Verified pixels in use, by kind."""
+    if training.verified is None:
+        return ""
+    pixels, corrected, confirmed, background = training.verified
+    return (
+        f"Verified pixels in use: {pixels:,} (corrected {corrected:,}, confirmed {confirmed:,}, "
+        f"background {background:,})"
+    )
