@@ -13,7 +13,7 @@ from napari.utils import Colormap
 
 from src_core.data.case import IGNORE, ClassInfo
 
-ORANGE, SKY, YELLOW, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#F0E442", "#D55E00", "#CC79A7"
+SKY, YELLOW, VERMILLION, PURPLE = "#56B4E9", "#F0E442", "#D55E00", "#CC79A7"
 
 Kind = Literal["map", "mask"]
 
@@ -61,18 +61,18 @@ OVERLAYS = (
     ),
     Overlay(
         "alpha",
-        "weight of the given label",
+        "weight of given label",
         "map",
         ((SKY, 0.0), (SKY, 0.8)),
-        ("not used", "counts in full"),
+        ("not used", "in full"),
         "How much the given label of a pixel counts in training (alpha).",
     ),
     Overlay(
         "beta",
-        "weight of the model's label",
+        "weight of model's label",
         "map",
         ((PURPLE, 0.0), (PURPLE, 0.8)),
-        ("not used", "counts in full"),
+        ("not used", "in full"),
         "How much the model's own label of a pixel counts in training (beta).",
     ),
     Overlay(
@@ -88,13 +88,13 @@ OVERLAYS = (
         "uncertainty band",
         "mask",
         ((YELLOW, 1.0), (YELLOW, 1.0)),
-        ("", "uncertainty above 0.5"),
+        ("", "above 0.5"),
         "Outline of the pixels whose uncertainty is above 0.5. Inside it a boundary can be drawn in more than one way.",
     ),
 )
 """In the order of the switches."""
 
-REGION_COLORS = {"error": VERMILLION, "ambiguous": SKY}
+REGION_COLORS = {"error": VERMILLION, "ambiguous": YELLOW}
 """Outline of the region in hand, by its kind."""
 
 

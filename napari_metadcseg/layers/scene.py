@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils import DirectLabelColormap
 
-from napari_metadcseg.layers.overlays import OVERLAYS, REGION_COLORS, SKY, Overlay, class_colors, colormap
+from napari_metadcseg.layers.overlays import OVERLAYS, PURPLE, REGION_COLORS, Overlay, class_colors, colormap
 from src_core.data.case import Box
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Scene:
         self._show_proposal()
         for layer in self._ours.values():
             layer.scale = case.spacing
+        self.viewer.layers.selection.active = self._ours[LABEL]
         if first or self.controller.state.review.region is None:
             self.viewer.reset_view()
 
@@ -129,7 +130,6 @@ class Scene:
             layer.bind_key("Control-Shift-Z", lambda _layer: self.controller.redo(), overwrite=True)
             layer.brush_size = 8
             self._ours[LABEL] = layer
-            self.viewer.layers.selection.active = layer
         self._ours[LABEL].editable = state.writable
 
     def _show_proposal(self) -> None:
@@ -143,7 +143,7 @@ class Scene:
             return
         colors: dict[int | None, Any] = class_colors(state.classes)
         if len(state.classes) == 2:
-            colors[1] = SKY  # another colour than the label, since there is only one class to tell apart
+            colors[1] = PURPLE  # another colour than the label, since there is only one class to tell apart
         layer = self.viewer.add_labels(proposed, name=PROPOSAL, colormap=DirectLabelColormap(color_dict=colors))
         layer.contour = 1
         layer.editable = False

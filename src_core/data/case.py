@@ -135,5 +135,5 @@ class Box:
         return cls((0,) * len(shape), tuple(shape))
 
 
-OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+OKABE_ITO = ("#000000", "#56B4E9", "#E69F00", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 """Colours that colour-blind people can tell apart (Okabe and Ito 2008); index 0 stands for background."""

@@ -4,8 +4,8 @@ The rule, over all masks of a project together:
 
 1. A classes file decides, if there is one: it names every value, or ``ignore`` for unlabelled pixels.
 2. Masks of two values {0, 1} or {0, 255} are background and foreground.
-3. Masks whose pixels nearly all (98 %) lie within 40 of 0 or 255, but not exactly, were smeared by JPEG: they are cut
-   at 128.
+3. Masks of 6 values or more whose pixels nearly all (98 %) lie within 40 of 0 or 255 were smeared, as by JPEG: they
+   are cut at 128.
 4. Up to 32 values starting with 0 are classes in the order of the values - unless 255 stands beside values below
    32, where it may mean "no label" as well as a class: then a classes file is asked for.
 5. Anything else is asked for.
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SMEAR = 40
 SMEAR_SHARE = 0.98
 CUT = 128
+MIN_SMEARED = 6
 _EXAMPLE = "a classes file with lines such as '0,background', '1,organ', '255,ignore'"
 
 
@@ -107,11 +108,11 @@ class MaskValues:
 
     @property
     def smeared(self) -> bool:
-        """True when nearly all pixels are near 0 or 255, but not all are on one of two values."""
+        """True when there are 6 values or more and nearly all pixels are near 0 or 255."""
         near = sum(count for value, count in self.counts.items() if 0 <= value <= SMEAR or 255 - SMEAR <= value <= 255)
         inside = min(self.counts) >= 0 and max(self.counts) <= 255
         high = any(value > CUT for value in self.counts)
-        return inside and len(self.counts) > 2 and high and near >= SMEAR_SHARE * sum(self.counts.values())
+        return inside and len(self.counts) >= MIN_SMEARED and high and near >= SMEAR_SHARE * sum(self.counts.values())
 
 
 def read_classes(path: Path) -> ClassTable:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from src_core.config import TrainingSettings
 from src_core.data.case import IGNORE
 from src_core.messages import Message
-from src_core.meta.weights import log_posterior, pixel_weights, trust
+from src_core.meta.weights import log_posterior, pixel_weights, probability_of
 from src_core.review.regions import find_regions, image_score
 from src_core.store.project import Project
 from src_core.store.runs import ScoreWriter
@@ -108,15 +108,30 @@ class Scorer:
         uncertainty_1HW = learner.centers.uncertainty(features_1DHW, teacher_1CHW)
         evidence_1CHW = learner.memory.read(index)[None].to(learner.device)
         size = (label.shape[0], label.shape[1])
+        judged_1CHW = self._judged(teacher_1CHW, evidence_1CHW, case)
         teacher = _enlarged(teacher_1CHW, size)
         evidence = _enlarged(evidence_1CHW, size)
         uncertainty = _enlarged(uncertainty_1HW[None], size)[0, 0]
-        return self._at_full_size(teacher, evidence, uncertainty, label, verified)
+        posterior = _enlarged(judged_1CHW, size)
+        return self._at_full_size(teacher, evidence, posterior, uncertainty, label, verified)
+
+    def _judged(self, teacher_1CHW: Tensor, evidence_1CHW: Tensor, case: WorkCase) -> Tensor:
+        """Posterior of every class: by the judge if there is one, else from prior and evidence (eq. 4)."""
+        if self.learner.judge is None:
+            prior = self.learner.settings.prior_scale
+            return log_posterior(
+                teacher_1CHW, evidence_1CHW, evidence_scale=self.evidence_scale, prior_scale=prior
+            ).softmax(1)
+        judged = self.learner.judge.posterior(
+            teacher_1CHW[0].cpu().numpy(), evidence_1CHW[0].cpu().numpy(), case.given_HW.numpy()
+        )
+        return torch.from_numpy(judged)[None].to(teacher_1CHW.device)
 
     def _at_full_size(
         self,
         teacher: Tensor,
         evidence: Tensor,
+        posterior: Tensor,
         uncertainty: Tensor,
         label: NDArray[np.uint8],
         verified: NDArray[np.uint8],
@@ -124,15 +139,14 @@ class Scorer:
         scales = {"evidence_scale": self.evidence_scale, "prior_scale": self.learner.settings.prior_scale}
         candidates = torch.from_numpy(label.astype(np.int64))[None].to(teacher.device)
         weights = pixel_weights(teacher, evidence, candidates, **scales)
-        believed = trust(teacher, evidence, candidates, **scales)
-        posterior = log_posterior(teacher, evidence, **scales).argmax(1)
+        believed = probability_of(posterior, candidates)
         decided = (verified > 0) & (label != IGNORE)
         return Maps(
             trust=np.where(decided, 1.0, _array(believed)).astype(np.float32),
             alpha=np.where(decided, 1.0, _array(weights.alpha)).astype(np.float32),
             beta=np.where(decided, 0.0, _array(weights.beta)).astype(np.float32),
             uncertainty=uncertainty.cpu().numpy().astype(np.float32),
-            proposed=np.where(decided, label, _array(posterior)).astype(np.uint8),
+            proposed=np.where(decided, label, _array(posterior.argmax(1))).astype(np.uint8),
         )
 
 

@@ -104,8 +104,13 @@ def trust(
     posterior = log_posterior(
         teacher_BCHW, evidence_BCHW, evidence_scale=evidence_scale, prior_scale=prior_scale
     ).softmax(1)
-    labelled = candidates_BHW != IGNORE
-    at_label = posterior.gather(1, torch.where(labelled, candidates_BHW, 0).unsqueeze(1)).squeeze(1)
+    return probability_of(posterior, candidates_BHW)
+
+
+def probability_of(posterior_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
+    """Probability of a label at every pixel, ``(B, H, W)``; 0 where there is no label."""
+    labelled = labels_BHW != IGNORE
+    at_label = posterior_BCHW.gather(1, torch.where(labelled, labels_BHW, 0).unsqueeze(1)).squeeze(1)
     return torch.where(labelled, at_label, torch.zeros_like(at_label))
 
 

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from src_core.errors import CheckpointError, storage_errors
+from src_core.meta.judge import Judge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +43,7 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "epoch": epoch,
         "steps": learner.steps,
         "evidence_scale": learner.evidence_scale,
+        "judge": None if learner.judge is None else learner.judge.coefficients,
         "lengths": learner.lengths,
         "classes": learner.classes,
         "settings": asdict(learner.settings),
@@ -115,6 +117,7 @@ def load(learner: Learner, folder: Path) -> int:
         ) from error
     learner.steps = int(header["steps"])
     learner.evidence_scale = float(header["evidence_scale"])
+    learner.judge = None if header["judge"] is None else Judge(tuple(map(tuple, header["judge"])))
     learner.lengths = [float(value) for value in header["lengths"]]
     return int(header["epoch"])
 

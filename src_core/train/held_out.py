@@ -9,6 +9,7 @@ import torch
 
 from src_core.data.case import IGNORE
 from src_core.meta.calibration import Examples
+from src_core.meta.judge import Judge, VerifiedImage, earned_judge
 from src_core.train.views import teacher_prediction
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def look(learner: Learner, cases: list[WorkCase], chosen: tuple[int, ...]) -> tu
     overlap = np.zeros(learner.classes)
     sizes = np.zeros(learner.classes)
     parts = []
-    for index in chosen[:: max(1, -(-len(chosen) // MAX_CASES))]:
+    for index in _evenly(chosen):
         case = cases[index]
         teacher_BCHW, _ = teacher_prediction(learner.teacher, case.image_IHW[None].to(learner.device), mirror=False)
         mask = ((case.verified_HW > 0) & (case.label_HW != IGNORE)).numpy()
@@ -78,3 +79,47 @@ def _rival(scores_CN: torch.Tensor, given_1N: torch.Tensor) -> torch.Tensor:
 def _margin(log_scores_CN: torch.Tensor, given_1N: torch.Tensor) -> torch.Tensor:
     rival_1N = _rival(log_scores_CN, given_1N)
     return (log_scores_CN.gather(0, given_1N) - log_scores_CN.gather(0, rival_1N)).squeeze(0)
+
+
+def judge_of(learner: Learner, cases: list[WorkCase], held_out: tuple[int, ...]) -> Judge | None:
+    """Teach the judge on verified cases that the teacher has not learned from.
+
+    Parameters
+    ----------
+    learner : Learner
+    cases : list of WorkCase
+    held_out : tuple of int
+        Verified cases that played no part in supervision.
+    """
+    images = [_verified_image(learner, cases[index], index) for index in _evenly(held_out)]
+    unverified = tuple(index for index, case in enumerate(cases) if case.verified_pixels == 0)
+    return earned_judge(images, learner.classes, _disagreement(learner, cases, _evenly(unverified)))
+
+
+def _evenly(chosen: tuple[int, ...]) -> tuple[int, ...]:
+    return chosen[:: max(1, -(-len(chosen) // MAX_CASES))]
+
+
+def _predict(learner: Learner, case: WorkCase) -> NDArray[np.floating]:
+    teacher_BCHW, _ = teacher_prediction(learner.teacher, case.image_IHW[None].to(learner.device))
+    probabilities: NDArray[np.floating] = teacher_BCHW[0].cpu().numpy()
+    return probabilities
+
+
+def _verified_image(learner: Learner, case: WorkCase, index: int) -> VerifiedImage:
+    return VerifiedImage(
+        _predict(learner, case),
+        learner.memory.read(index).numpy(),
+        case.given_HW.numpy(),
+        case.label_HW.numpy(),
+        case.verified_HW.numpy() > 0,
+    )
+
+
+def _disagreement(learner: Learner, cases: list[WorkCase], chosen: tuple[int, ...]) -> float:
+    """Share of labelled pixels at which the teacher disagrees with the label; 0 when there are none."""
+    differing = [
+        (_predict(learner, cases[i]).argmax(axis=0) != cases[i].label_HW.numpy())[cases[i].label_HW.numpy() != IGNORE]
+        for i in chosen
+    ]
+    return float(np.concatenate(differing).mean()) if differing else 0.0

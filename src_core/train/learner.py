@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from src_core.config import TrainingSettings
+    from src_core.meta.judge import Judge
     from src_core.train.cases import WorkingSet
     from src_core.train.sampler import Batch
 
@@ -68,6 +69,8 @@ class Learner:
     ----------
     evidence_scale : float
         s_A, from the settings until verified pixels tell a better one.
+    judge : Judge or None
+        Taught on held-out verified images, once it is earned.
     corrected_weight : float
         Weight of a corrected pixel among verified ones; below 1 when there are too few confirmed ones.
     class_weights_C : Tensor
@@ -87,6 +90,7 @@ class Learner:
         self.memory = EvidenceMemory([case.shape for case in data.cases], self.classes)
         self.centers = Centers(self.classes, settings.base_width, settings).to(device)
         self.evidence_scale = settings.evidence_scale
+        self.judge: Judge | None = None
         self.corrected_weight = 1.0
         self.class_weights_C = torch.ones(self.classes, device=device)
         self.steps = 0

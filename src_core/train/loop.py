@@ -16,7 +16,7 @@ import torch
 from src_core.errors import TrainingError
 from src_core.meta.calibration import earned_scale
 from src_core.train.evidence import LOW_RATE, Plan, make_plan
-from src_core.train.held_out import look
+from src_core.train.held_out import judge_of, look
 from src_core.train.learner import Judgement, Learner, StepReport
 from src_core.train.sampler import Roles, Sampler, assign_roles
 
@@ -249,8 +249,11 @@ class Loop:
             scale = earned_scale(examples)
             if scale is not None:
                 self.learner.evidence_scale = scale
+        if fits and self._roles.split and self._stage(number + 1) == "consolidation":
+            self.learner.judge = judge_of(self.learner, self.data.cases, self._roles.meta)
         return {
             "val_dice": dice,
             "held_out": self._roles.split,
             "evidence_scale": self.learner.evidence_scale,
+            "judge": None if self.learner.judge is None else self.learner.judge.coefficients,
         }
