@@ -44,7 +44,8 @@ class TrainingSettings:
     consolidation_fraction : float
         Share of the epochs, at the end, in which the verified cases that judged are learned from, too; in [0, 1].
     split_verified : bool
-        Let one half of the verified cases judge and learn from the other half, when there are 8 or more.
+        Let one half of the verified cases judge and learn from the other half only, when there are 8 or more. Off:
+        on heart slices the supervision that this costs was worth more than the independence it buys.
     batch_size, meta_batch_size : int
         Crops of a training batch and of a batch of verified crops.
     max_side : int
@@ -84,7 +85,7 @@ class TrainingSettings:
     steps_per_epoch: int = 50
     warmup_fraction: float = 0.5
     consolidation_fraction: float = 0.25
-    split_verified: bool = True
+    split_verified: bool = False
     batch_size: int = 4
     meta_batch_size: int = 4
     max_side: int = 256

@@ -1,4 +1,4 @@
-"""What verified pixels that were not learned from say about the teacher and about the evidence."""
+"""What verified pixels say about the teacher, about the evidence, and about whoever drew the masks."""
 
 from __future__ import annotations
 
@@ -81,17 +81,16 @@ def _margin(log_scores_CN: torch.Tensor, given_1N: torch.Tensor) -> torch.Tensor
     return (log_scores_CN.gather(0, given_1N) - log_scores_CN.gather(0, rival_1N)).squeeze(0)
 
 
-def judge_of(learner: Learner, cases: list[WorkCase], held_out: tuple[int, ...]) -> Judge | None:
-    """Teach the judge on verified cases that the teacher has not learned from.
+def judge_of(learner: Learner, cases: list[WorkCase], verified: tuple[int, ...]) -> Judge | None:
+    """Teach the judge on verified cases, 32 at most.
 
     Parameters
     ----------
     learner : Learner
     cases : list of WorkCase
-    held_out : tuple of int
-        Verified cases that played no part in supervision.
+    verified : tuple of int
     """
-    images = [_verified_image(learner, cases[index], index) for index in _evenly(held_out)]
+    images = [_verified_image(learner, cases[index], index) for index in _evenly(verified)]
     unverified = tuple(index for index, case in enumerate(cases) if case.verified_pixels == 0)
     return earned_judge(images, learner.classes, _disagreement(learner, cases, _evenly(unverified)))
 

@@ -229,15 +229,21 @@ class Loop:
                 "The verified masks are known by heart and judge no more; verify some more images to let the model "
                 "learn from them."
             )
-        self.tell(
-            "epoch",
-            epoch=number + 1,
-            loss=row["loss"],
-            val_dice=row["val_dice"],
-            evidence_scale=self.learner.evidence_scale,
-            learning_rate=row["learning_rate"],
-        )
         return row
+
+    def tell_epoch(self, row: dict[str, Any]) -> None:
+        """Tell of an epoch; call it when its checkpoint is written."""
+        names = ("epoch", "loss", "val_dice", "evidence_scale", "learning_rate")
+        self.tell("epoch", **{name: row[name] for name in names})
+
+    def _judge_is_due(self, number: int) -> bool:
+        """Before held-out cases are learned from, too; else at the end."""
+        if self.settings.method != "metadcseg" or self._plan is None or not self._plan.use_meta:
+            return False
+        if self._roles.split:
+            return self._stage(number) != "consolidation" and self._stage(number + 1) == "consolidation"
+        last = number + 1 == self.settings.epochs or self.control.finishing
+        return last and self.learner.judge is None
 
     def _held_out(self, number: int) -> dict[str, Any]:
         """Dice on verified pixels, held out if there are enough cases for that, and the scale of the evidence."""
@@ -249,7 +255,7 @@ class Loop:
             scale = earned_scale(examples)
             if scale is not None:
                 self.learner.evidence_scale = scale
-        if fits and self._roles.split and self._stage(number + 1) == "consolidation":
+        if self._judge_is_due(number):
             self.learner.judge = judge_of(self.learner, self.data.cases, self._roles.meta)
         return {
             "val_dice": dice,

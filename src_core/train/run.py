@@ -155,8 +155,9 @@ class _Session:
             row = loop.epoch(epoch)
             if not row["complete"] and self.control.stopping:
                 break
-            checkpoint.save(learner, self.folder, epoch + 1)
             self._append_history(row)
+            checkpoint.save(learner, self.folder, epoch + 1)
+            loop.tell_epoch(row)
             if self.control.stopping or self.control.finishing:
                 break
         if self.control.stopping:
@@ -188,7 +189,7 @@ class _Session:
 
     def _append_history(self, row: dict[str, Any]) -> None:
         path = self.folder / "history.jsonl"
-        with storage_errors(path, "The checkpoint is kept."), path.open("a", encoding="utf-8") as file:
+        with storage_errors(path, "The checkpoint before is kept."), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
