@@ -195,7 +195,9 @@ def _wait(condition: Callable[[], bool]) -> None:
         QApplication.processEvents()
         time.sleep(0.02)
         if time.monotonic() > deadline:
-            raise WorkerError(f"The demo waited {TIMEOUT:.0f} s for training; try again on a machine with nothing else to do.")
+            raise WorkerError(
+                f"The demo waited {TIMEOUT:.0f} s for training; try again on a machine with nothing else to do."
+            )
 
 
 class _Camera:

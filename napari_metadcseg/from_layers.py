@@ -44,7 +44,9 @@ def cases_from_layers(viewer: napari.Viewer) -> tuple[list[NewCase], tuple[Class
     names: set[str] = set()
     cases = []
     for name, pixels, mask in found:
-        unique = next(f"{name}{end}" for end in ("", *(f"-{k}" for k in range(2, 10**6))) if f"{name}{end}" not in names)
+        unique = next(
+            f"{name}{end}" for end in ("", *(f"-{k}" for k in range(2, 10**6))) if f"{name}{end}" not in names
+        )
         names.add(unique)
         cases.append(NewCase(name=unique.replace("/", "_"), image=pixels, given=table.encode(mask, f"Layer {name}")))
     return cases, table.classes

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import napari
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
@@ -26,11 +24,15 @@ from src_core.store.export import export
 from src_core.store.project import Project
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import napari
     from qtpy.QtGui import QCloseEvent
 
     from napari_metadcseg.state import UiState
 
 POLL_MS = 100
+FRAME = 40
 SECTIONS = ("Project", "Train", "Review", "Export")
 
 
@@ -60,7 +62,6 @@ class MetaDCSegWidget(QWidget):
         self._timer.start(POLL_MS)
 
     def _lay_out(self) -> None:
-        self.setMinimumWidth(340)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         self.tabs = QTabWidget()
@@ -74,6 +75,8 @@ class MetaDCSegWidget(QWidget):
             self.tabs.addTab(area, words)
         layout.addWidget(self.tabs, 1)
         layout.addWidget(self.message_bar)
+        # nothing may be cut off: as wide as the widest section, whatever the font
+        self.setMinimumWidth(max(panel.minimumSizeHint().width() for panel in panels) + FRAME)
 
     def _connect(self) -> None:
         self.controller.changed.connect(self._on_changed)

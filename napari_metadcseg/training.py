@@ -131,7 +131,11 @@ class TrainingDesk:
         data = message.data
         if message.type == "started":
             self.state = replace(
-                self.state, run=data["run"], device=data["device"], steps=data["steps"], step=data["first_step"]
+                self.state,
+                run=data["run"],
+                device=data["device"],
+                steps=data["steps"],
+                step=data["first_step"],
             )
         elif message.type == "progress":
             losses = (*self.state.losses, float(data["loss"]))[-MAX_LOSSES:]

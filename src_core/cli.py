@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from src_core import __version__
-from src_core.config import PRESETS, TrainingSettings
+from src_core.config import PRESETS
 from src_core.errors import MetaDCSegError, storage_errors
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ INTERRUPTED = 130
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; each sets ``run``, the function that carries it out."""
     parser = argparse.ArgumentParser(
-        prog="metadcseg", description="Find and fix the wrong pixels in segmentation masks.", allow_abbrev=False
+        prog="metadcseg",
+        description="Find and fix the wrong pixels in segmentation masks.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more on stderr (twice: still more)")
@@ -37,7 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, help: str) -> argparse.ArgumentParser:
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, help: str
+) -> argparse.ArgumentParser:
     return commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", allow_abbrev=False)
 
 
@@ -103,7 +107,12 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = _command(commands, "export", "write cleaned masks and maps as files")
     parser.add_argument("project", metavar="PROJECT")
     parser.add_argument("directory", metavar="DIR")
-    parser.add_argument("--what", required=True, metavar="LIST", help="comma list of cleaned,proposed,trust,alpha,beta,uncertainty,band,provenance")
+    parser.add_argument(
+        "--what",
+        required=True,
+        metavar="LIST",
+        help="comma list of cleaned,proposed,trust,alpha,beta,uncertainty,band,provenance",
+    )
     parser.add_argument("--format", default="same", help="same (default), png, tiff or npy")
     parser.add_argument("--run", dest="run_name", metavar="NAME")
     parser.set_defaults(run=_lazily("src_core.commands.data", "export_command"))
@@ -150,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 (the border of the process)
+    except Exception as error:
         logger.debug("The command failed.", exc_info=True)
         print(
             f"metadcseg: unexpected failure, {type(error).__name__}: {error}; run again with -vv for the details.",

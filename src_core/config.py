@@ -122,7 +122,7 @@ class TrainingSettings:
         for name, multiple in (("patch_size", 16), ("base_width", 8)):
             if getattr(self, name) % multiple:
                 raise SettingsError(
-                    f"Setting {name} is {getattr(self, name)}, expected a multiple of {multiple}; round it and try again."
+                    f"Setting {name} is {getattr(self, name)}, expected a multiple of {multiple}; round it."
                 )
 
     def _check_type(self, name: str, hint: Any) -> None:

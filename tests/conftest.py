@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +13,9 @@ from src_core.data.case import OKABE_ITO, ClassInfo
 from src_core.data.noise import corrupt
 from src_core.data.phantoms import phantom_set
 from src_core.store.create import NewCase, build_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CLASSES = (
     ClassInfo(index=0, name="background", value=0, color=OKABE_ITO[0]),
@@ -55,7 +58,11 @@ def make_folders(tmp_path, phantoms):
     def make(count: int = 4, trusted: int = 2) -> Path:
         for index, slice_ in enumerate(phantoms[:count]):
             noisy = corrupt(slice_.truth, recipe="biased", ratio=0.4, seed=1, name=slice_.name)
-            for folder, pixels in (("images", slice_.image), ("masks", noisy * 255), ("trusted", slice_.truth * 255)):
+            for folder, pixels in (
+                ("images", slice_.image),
+                ("masks", noisy * 255),
+                ("trusted", slice_.truth * 255),
+            ):
                 if folder == "trusted" and index >= trusted:
                     continue
                 (tmp_path / folder).mkdir(exist_ok=True)

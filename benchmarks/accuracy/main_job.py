@@ -88,9 +88,7 @@ def measure(project_path: Path, run_name: str, data: Path) -> dict[str, object]:
         "detection": {name: values.to_dict() for name, values in found.items()},
         "dice_given": float(np.mean([dice_per_class(g, t, classes) for g, t in zip(given, truth, strict=True)])),
         "dice_proposed": float(np.mean([dice_per_class(p, t, classes) for p, t in zip(proposed, truth, strict=True)])),
-        "damaged": float(
-            np.mean([damaged_share(g, p, t) for g, p, t in zip(given, proposed, truth, strict=True)])
-        ),
+        "damaged": float(np.mean([damaged_share(g, p, t) for g, p, t in zip(given, proposed, truth, strict=True)])),
     }
 
 
@@ -115,7 +113,16 @@ def main() -> None:
     results: dict[str, object] = {"settings": {k: str(v) for k, v in vars(arguments).items()}}
     for method in arguments.methods:
         extra = [] if arguments.epochs is None else ["--epochs", str(arguments.epochs)]
-        words = ["--preset", arguments.preset, "--method", method, "--seed", str(arguments.seed), "--run", method]
+        words = [
+            "--preset",
+            arguments.preset,
+            "--method",
+            method,
+            "--seed",
+            str(arguments.seed),
+            "--run",
+            method,
+        ]
         seconds, peak = command("train", project, *words, *extra)
         score_seconds, _ = command("score", project, "--run", method)
         with Project.open(project) as opened:
@@ -128,7 +135,15 @@ def main() -> None:
             **measure(project, method, arguments.data),
         }
     command("rank", project, "--by", "region", "--top", "5", "--run", arguments.methods[0])
-    command("export", project, out / "export", "--what", "cleaned,proposed,trust,uncertainty", "--run", arguments.methods[0])
+    command(
+        "export",
+        project,
+        out / "export",
+        "--what",
+        "cleaned,proposed,trust,uncertainty",
+        "--run",
+        arguments.methods[0],
+    )
     (out / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
     print(json.dumps(results, indent=2))
 

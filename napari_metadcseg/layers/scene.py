@@ -9,6 +9,7 @@ from napari.utils import DirectLabelColormap
 
 from napari_metadcseg.layers.overlays import OVERLAYS, PURPLE, REGION_COLORS, Overlay, class_colors, colormap
 from src_core.data.case import Box
+from src_core.errors import MetaDCSegError
 
 if TYPE_CHECKING:
     import napari
@@ -56,7 +57,11 @@ class Scene:
         shown = (new.project.path, new.case_id, None if run is None else (run.name, run.generation))
         if new.case_id is not None and shown != self._shown:
             self._shown = shown
-            self._show_case()
+            try:
+                self._show_case()
+            except MetaDCSegError as error:  # said in the window, since nobody above us would
+                self.controller.say(str(error), "error")
+                return
         if new.review.region != old.review.region or new.case_id != old.case_id:
             self._show_region()
 
@@ -156,9 +161,7 @@ class Scene:
             self._drop(REGION)
             return
         mask = (numbers == region.number).astype(np.uint8)
-        colors = DirectLabelColormap(
-            color_dict={None: "transparent", 0: "transparent", 1: REGION_COLORS[region.kind]}
-        )
+        colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: REGION_COLORS[region.kind]})
         if self._alive(REGION):
             self._ours[REGION].data = mask
             self._ours[REGION].colormap = colors
@@ -175,8 +178,8 @@ class Scene:
         """Move the view so that the box takes about a third of it."""
         middle = [s * (a + b - 1) / 2 for a, b, s in zip(box.start, box.stop, spacing, strict=True)]
         extent = max(max(edge * s for edge, s in zip(box.shape, spacing, strict=True)), 20 * max(spacing))
-        self.viewer.camera.center = (0, *middle)
-        self.viewer.camera.zoom = TYPICAL_CANVAS / (3 * extent) * 1.2
+        self.viewer.scene.camera.center = (0, *middle)
+        self.viewer.scene.camera.zoom = TYPICAL_CANVAS / (3 * extent) * 1.2
 
     # ---------------------------------------------------------------- painting
 
@@ -184,12 +187,9 @@ class Scene:
         layer, case = self._ours.get(LABEL), self.controller.case
         if layer is None or case is None:
             return
-        atoms = [atom[0] for atom in event.value if len(atom[0]) and np.size(atom[0][0])]
-        if not atoms:
+        box = painted_box([atom[0] for atom in event.value], case.shape)
+        if box is None:
             return
-        start = tuple(int(min(np.min(axes[k]) for axes in atoms)) for k in range(len(case.shape)))
-        stop = tuple(int(max(np.max(axes[k]) for axes in atoms)) + 1 for k in range(len(case.shape)))
-        box = Box(start, stop)
         if not self.controller.stroke(case.id, box, np.asarray(layer.data)[box.slices]):
             self.reload_label()
 
@@ -229,3 +229,33 @@ class Scene:
         for key in list(self._ours):
             self._drop(key)
         self._shown = ()
+
+
+def painted_box(indices: list[tuple[Any, ...]], shape: tuple[int, ...]) -> Box | None:
+    """Smallest box around what napari says was painted; None when nothing was.
+
+    Parameters
+    ----------
+    indices : list of tuple
+        One a step of the stroke: an index for each axis, arrays or slices.
+    shape : tuple of int
+        Of the layer.
+    """
+    starts, stops = [], []
+    for axes in indices:
+        spans = [_span(axis, edge) for axis, edge in zip(axes, shape, strict=True)]
+        if all(stop > start for start, stop in spans):
+            starts.append([start for start, _ in spans])
+            stops.append([stop for _, stop in spans])
+    if not starts:
+        return None
+    lows, highs = np.min(starts, axis=0), np.max(stops, axis=0)
+    return Box(tuple(int(low) for low in lows), tuple(int(high) for high in highs))
+
+
+def _span(axis: Any, edge: int) -> tuple[int, int]:
+    if isinstance(axis, slice):
+        start, stop, _ = axis.indices(edge)
+        return start, stop
+    values = np.atleast_1d(axis)
+    return (int(values.min()), int(values.max()) + 1) if values.size else (0, 0)

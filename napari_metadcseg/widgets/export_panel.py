@@ -15,9 +15,24 @@ if TYPE_CHECKING:
     from napari_metadcseg.state import UiState
 
 CHOICES = (
-    ("cleaned", "Cleaned masks", "The current masks, in the format and with the values of the masks you gave", True),
-    ("provenance", "Where each pixel comes from", "0 original, 1 confirmed, 2 corrected, 3 background confirmed", False),
-    ("proposed", "The model's proposals", "Masks as the model would draw them; what you decided is kept", False),
+    (
+        "cleaned",
+        "Cleaned masks",
+        "The current masks, in the format and with the values of the masks you gave",
+        True,
+    ),
+    (
+        "provenance",
+        "Where each pixel comes from",
+        "0 original, 1 confirmed, 2 corrected, 3 background confirmed",
+        False,
+    ),
+    (
+        "proposed",
+        "The model's proposals",
+        "Masks as the model would draw them; what you decided is kept",
+        False,
+    ),
     ("trust", "Trust maps", "float32, 0 (doubted) to 1 (trusted)", False),
     ("uncertainty", "Uncertainty maps", "float32, 0 to 1", False),
 )
@@ -48,7 +63,9 @@ class ExportPanel(QWidget):
             lambda: QFileDialog.getExistingDirectory(self, "Export to"),
         )
         layout.addWidget(self.folder)
-        self.export_button = button("Export", "Write the files; your own files stay as they are", self._export, "export")
+        self.export_button = button(
+            "Export", "Write the files; your own files stay as they are", self._export, "export"
+        )
         layout.addWidget(self.export_button)
         self.result = text()
         self.result.setObjectName("exported")

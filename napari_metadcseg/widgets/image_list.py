@@ -60,9 +60,7 @@ class ImageModel(QAbstractTableModel):
         score = "" if row.score is None else f"{100 * row.score:.0f} %"
         return (row.name, WORDS[row.status], str(row.regions or ""), score)[column]
 
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Heads of the columns."""
         if orientation != Qt.Orientation.Horizontal:
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import (
@@ -20,6 +19,7 @@ from napari_metadcseg.widgets.parts import button, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 class PathField(QWidget):
@@ -53,13 +53,18 @@ class NewProjectDialog(QDialog):
         self.setMinimumWidth(560)
         layout = QVBoxLayout(self)
         layout.addWidget(
-            text("Images and masks belong together when their file names are equal (the ending may differ). Your files are only read.")
+            text(
+                "Images and masks belong together when their file names are equal (the ending may differ). "
+                "Your files are only read."
+            )
         )
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         self.images = PathField("Folder of the images: PNG, JPEG, BMP or TIFF", lambda: self._folder("Images"))
         self.masks = PathField("Folder of the masks of these images", lambda: self._folder("Masks"))
-        self.clean = PathField("Masks that you trust already, of some of the images", lambda: self._folder("Trusted masks"))
+        self.clean = PathField(
+            "Masks that you trust already, of some of the images", lambda: self._folder("Trusted masks")
+        )
         self.classes = PathField("CSV with lines 'value,name'; 'ignore' means not labelled", self._classes_file)
         self.target = PathField("Where the project is kept; everything you do is saved there", self._target_file)
         form.addRow("Images", self.images)

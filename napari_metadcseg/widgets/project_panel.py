@@ -36,9 +36,14 @@ class ProjectPanel(QWidget):
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         layout = QVBoxLayout(self)
-        self.open_button = button("Open project…", "Open a project folder (NAME.metadcseg)", self.open_asked.emit, "open")
+        self.open_button = button(
+            "Open project…", "Open a project folder (NAME.metadcseg)", self.open_asked.emit, "open"
+        )
         self.new_button = button(
-            "New from folders…", "Make a project from a folder of images and one of masks", self.folders_asked.emit, "new"
+            "New from folders…",
+            "Make a project from a folder of images and one of masks",
+            self.folders_asked.emit,
+            "new",
         )
         self.layers_button = button(
             "New from open layers",

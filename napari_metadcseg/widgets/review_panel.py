@@ -53,7 +53,7 @@ class ReviewPanel(QWidget):
         layout = QVBoxLayout(self)
         self.filter = QComboBox()
         self.filter.setToolTip(
-            "Probable errors: low trust away from uncertain boundaries. Ambiguous boundaries: could be drawn either way."
+            "Probable errors: low trust away from uncertain boundaries. Ambiguous boundaries: could go either way."
         )
         for key in ("all", "error", "ambiguous"):
             self.filter.addItem(key, key)

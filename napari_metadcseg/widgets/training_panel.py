@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from napari_metadcseg.state import TrainingState, UiState
 
 PRESETS = (
-    ("quick", "Quick look (about 5 minutes)", "300 steps on images of up to 128 px: enough for a first queue"),
+    (
+        "quick",
+        "Quick look (about 5 minutes)",
+        "300 steps on images of up to 128 px: enough for a first queue",
+    ),
     ("standard", "Standard (an hour without a GPU)", "2,000 steps on images of up to 256 px"),
     ("thorough", "Thorough (wants a GPU)", "10,000 steps on images of up to 512 px"),
 )
@@ -40,7 +44,9 @@ class TrainingPanel(QWidget):
         super().__init__()
         self._controller = controller
         layout = QVBoxLayout(self)
-        self.empty = text("Open a project first, then verify a few masks: they teach the model which labels to believe.")
+        self.empty = text(
+            "Open a project first, then verify a few masks: they teach the model which labels to believe."
+        )
         layout.addWidget(self.empty)
         self.presets = QComboBox()
         for key, words, tip in PRESETS:
@@ -52,11 +58,17 @@ class TrainingPanel(QWidget):
         layout.addLayout(form)
         self.train_button = button("Train", "Start a new run in the background", self._train, "train")
         self.continue_button = button(
-            "Continue", "Go on from the last checkpoint of the newest run", controller.continue_training, "continue"
+            "Continue",
+            "Go on from the last checkpoint of the newest run",
+            controller.continue_training,
+            "continue",
         )
         self.pause_button = button("Pause", "Wait after this step; Resume goes on", controller.pause, "pause")
         self.finish_button = button(
-            "Finish now", "Train no further and score the images with what was learned", controller.finish, "finish"
+            "Finish now",
+            "Train no further and score the images with what was learned",
+            controller.finish,
+            "finish",
         )
         self.cancel_button = button("Cancel", "End training; the last checkpoint is kept", controller.cancel, "cancel")
         layout.addWidget(row(self.train_button, self.continue_button))

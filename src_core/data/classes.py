@@ -74,7 +74,9 @@ class ClassTable:
         if (result == 254).any():
             unknown = values[result == 254].flat[0]
             known = ", ".join(str(info.value) for info in self.classes)
-            raise MaskValueError(f"{where} holds the value {unknown}, expected one of {known}; add it to the classes file.")
+            raise MaskValueError(
+                f"{where} holds the value {unknown}, expected one of {known}; add it to the classes file."
+            )
         return result
 
 
@@ -146,8 +148,8 @@ def _from_entries(entries: list[tuple[int, str, str]], path: Path) -> ClassTable
     ignored = [value for value, name, _ in entries if name.lower() == "ignore"]
     if len(set(values)) != len(values) or len(ignored) > 1 or not 2 <= len(named) <= MAX_CLASSES:
         raise InputError(
-            f"The classes file {path} must name 2 to {MAX_CLASSES} different values, the first as background, and at most one "
-            f"'ignore'; expected {_EXAMPLE}."
+            f"The classes file {path} must name 2 to {MAX_CLASSES} different values, the first as background, and "
+            f"at most one 'ignore'; expected {_EXAMPLE}."
         )
     classes = tuple(_class(index, *entry) for index, entry in enumerate(named))
     return ClassTable(classes=classes, ignore_value=ignored[0] if ignored else None, rule=f"classes of {path.name}")
@@ -189,16 +191,22 @@ def _refuse_unclear(masks: Sequence[MaskValues], values: list[int]) -> None:
     worst = max(masks, key=lambda mask: len(mask.counts))
     if len(values) > MAX_CLASSES:
         count = len(worst.counts)
-        what = f"{worst.where} holds {count} different values" if count > MAX_CLASSES else f"The masks hold {len(values)} different values"
+        what = (
+            f"{worst.where} holds {count} different values"
+            if count > MAX_CLASSES
+            else f"The masks hold {len(values)} different values"
+        )
         raise MaskValueError(
-            f"{what}, expected at most {MAX_CLASSES} classes; give {_EXAMPLE}, or convert instance numbers to classes first."
+            f"{what}, expected at most {MAX_CLASSES} classes; give {_EXAMPLE}, or convert instance numbers first."
         )
     if values[0] != 0:
         first = next(mask for mask in masks if values[0] in mask.counts)
-        raise MaskValueError(f"{first.where} holds the value {values[0]} and no mask starts at 0 for background; give {_EXAMPLE}.")
+        raise MaskValueError(
+            f"{first.where} holds the value {values[0]} and no mask starts at 0 for background; give {_EXAMPLE}."
+        )
     if 255 in values and any(0 < value < MAX_CLASSES for value in values):
         first = next(mask for mask in masks if 255 in mask.counts)
         raise MaskValueError(
-            f"{first.where} holds 255 while masks also use {values[1]}: 255 may mean 'no label' or a class; give {_EXAMPLE} that "
-            "says which."
+            f"{first.where} holds 255 while masks also use {values[1]}: 255 may mean 'no label' or a class; give "
+            f"{_EXAMPLE} that says which."
         )

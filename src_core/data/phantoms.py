@@ -32,7 +32,11 @@ class Phantom(NamedTuple):
 
 
 def _blob(
-    rng: np.random.Generator, shape: tuple[int, int], center: tuple[float, float], radius: float, roughness: float
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    center: tuple[float, float],
+    radius: float,
+    roughness: float,
 ) -> NDArray[np.float64]:
     """Signed level of a smooth closed outline: positive inside; about 1 / px steep at its edge."""
     y, x = np.indices(shape, dtype=np.float64)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def entropy(probabilities_BCHW: Tensor) -> Tensor:
     """Entropy of each pixel divided by ``log C``, ``(B, H, W)`` in [0, 1]."""
-    terms = torch.special.entr(probabilities_BCHW.clamp(0, 1)).sum(1)
+    terms: Tensor = torch.special.entr(probabilities_BCHW.clamp(0, 1)).sum(1)
     return (terms / math.log(probabilities_BCHW.shape[1])).clamp(0, 1)
 
 

@@ -89,9 +89,7 @@ class Scorer:
             teacher_1CHW, features_1DHW = teacher_prediction(self.learner.teacher, image)
             centers.update(features_1DHW, teacher_1CHW, torch.ones_like(teacher_1CHW[:, 0]))
 
-    def maps(
-        self, index: int, case: WorkCase, label: NDArray[np.uint8], verified: NDArray[np.uint8]
-    ) -> Maps:
+    def maps(self, index: int, case: WorkCase, label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> Maps:
         """Score one case.
 
         Parameters
@@ -222,13 +220,14 @@ def _score_case(
 ) -> tuple[list[Region], ImageScore]:
     label, verified = project.read_labels(case.info)
     maps = scorer.maps(index, case, label, verified)
-    inputs = {
-        "trust": maps.trust,
-        "label": label,
-        "proposed": maps.proposed,
-        "verified": verified,
-    }
-    regions, numbers = find_regions(case.info, uncertainty=maps.uncertainty, **inputs)
+    regions, numbers = find_regions(
+        case.info,
+        trust=maps.trust,
+        uncertainty=maps.uncertainty,
+        label=label,
+        proposed=maps.proposed,
+        verified=verified,
+    )
     writer.write(
         case.info.id,
         {
@@ -240,4 +239,5 @@ def _score_case(
             "regions": numbers,
         },
     )
-    return regions, image_score(case.info, **inputs)
+    quality = image_score(case.info, trust=maps.trust, label=label, proposed=maps.proposed, verified=verified)
+    return regions, quality

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from src_core.errors import FormatError, InputError, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -92,7 +92,7 @@ def _broken(path: Path) -> FormatError:
 def _check_size(path: Path, height: int, width: int) -> None:
     if height * width > MAX_PIXELS:
         raise FormatError(
-            f"{path} claims to be {width} x {height} px; expected at most {MAX_PIXELS // 10**6} megapixels; tile it first."
+            f"{path} claims to be {width} x {height} px; expected at most {MAX_PIXELS // 10**6} megapixels."
         )
     if not height or not width:
         raise FormatError(f"{path} has no pixels; replace or remove it.")
@@ -110,9 +110,9 @@ def _read_pillow(path: Path, *, indices: bool) -> Raster:
             image.load()
             return Raster(np.asarray(image, dtype=np.uint8), mode, extra)
         elif mode in ("P", "PA", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
-            image, mode = image.convert("RGB"), "RGB"
+            return Raster(np.array(image.convert("RGB")), "RGB", extra)
         elif mode == "LA":
-            image, mode = image.convert("L"), "L"
+            return Raster(np.array(image.convert("L")), "L", extra)
         return Raster(np.array(image), mode, extra)
 
 
@@ -185,7 +185,9 @@ def write(path: Path, pixels: NDArray[Any], *, mode: str = "L", extra: Mapping[s
     elif suffix in PILLOW_SUFFIXES:
         writer = _write_pillow
     else:
-        raise InputError(f"{path} cannot be written: {suffix} is not supported; expected one of {', '.join(sorted(SUFFIXES))}.")
+        raise InputError(
+            f"{path} cannot be written: {suffix} is not supported; expected one of {', '.join(sorted(SUFFIXES))}."
+        )
     partial = path.with_name(f".{path.stem}.partial{suffix}")
     with storage_errors(path, "Files written before it are complete."):
         path.parent.mkdir(parents=True, exist_ok=True)

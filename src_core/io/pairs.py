@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from src_core.errors import PairingError
 from src_core.io.images import SUFFIXES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,14 @@ def files_by_stem(folder: Path, what: str, problems: list[str]) -> dict[str, Pat
         if path.name.startswith(".") or not path.is_file() or path.suffix.lower() not in SUFFIXES:
             continue
         if path.stem in found:
-            problems.append(f"{path.name} and {found[path.stem].name} in {folder} have the same stem; rename or remove one.")
+            problems.append(
+                f"{path.name} and {found[path.stem].name} in {folder} have the same stem; rename or remove one."
+            )
         found[path.stem] = path
     if not found:
-        problems.append(f"The folder of {what}, {folder}, holds no {', '.join(sorted(SUFFIXES))} files; choose another.")
+        problems.append(
+            f"The folder of {what}, {folder}, holds no {', '.join(sorted(SUFFIXES))} files; choose another."
+        )
     return found
 
 

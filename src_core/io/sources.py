@@ -33,7 +33,10 @@ class Source:
 
 
 def check_folders(
-    images: str | Path, masks: str | Path, clean_masks: str | Path | None = None, classes_file: str | Path | None = None
+    images: str | Path,
+    masks: str | Path,
+    clean_masks: str | Path | None = None,
+    classes_file: str | Path | None = None,
 ) -> Source:
     """Look at every file once and list all that is wrong.
 
@@ -73,8 +76,8 @@ def _look(pair: Pair, problems: list[str]) -> list[MaskValues]:
             continue
         if image is not None and mask.shape != image.shape:
             problems.append(
-                f"{pair.image.name} is {image.shape[1]} x {image.shape[0]} px and its mask {path.name} {mask.shape[1]} x "
-                f"{mask.shape[0]} px; expected the same size."
+                f"{pair.image.name} is {image.shape[1]} x {image.shape[0]} px and its mask {path.name} "
+                f"{mask.shape[1]} x {mask.shape[0]} px; expected the same size."
             )
         try:
             found.append(MaskValues.of(mask.pixels, str(path)))
@@ -104,7 +107,9 @@ def read_mask(path: Path) -> Raster:
     raster = read(path, indices=True)
     pixels = grey(raster.pixels)
     if pixels.ndim == 3:
-        raise MaskValueError(f"{path} is a colour image; expected a mask with one class value a pixel; convert it first.")
+        raise MaskValueError(
+            f"{path} is a colour image; expected a mask with one class value a pixel; convert it first."
+        )
     return Raster(pixels, raster.mode, raster.extra)
 
 

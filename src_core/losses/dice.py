@@ -11,7 +11,9 @@ MIN_PIXELS = 8.0
 """A class counts in an image when target or prediction hold more than this many (weighted) pixels of it."""
 
 
-def soft_dice_loss(probabilities_BCHW: torch.Tensor, target_BCHW: torch.Tensor, weights_BHW: torch.Tensor) -> torch.Tensor:
+def soft_dice_loss(
+    probabilities_BCHW: torch.Tensor, target_BCHW: torch.Tensor, weights_BHW: torch.Tensor
+) -> torch.Tensor:
     """One minus soft Dice, averaged over the classes present in an image, then over images.
 
     MONAI's Dice losses have no weight a pixel together with skipping of absent classes, hence this one.

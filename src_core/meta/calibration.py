@@ -64,7 +64,8 @@ def earned_scale(examples: Examples) -> float | None:
         return None
     first = np.isin(examples.image, images[::2])
     features = np.column_stack([examples.log_odds, examples.evidence])
-    with_evidence, without = [], []
+    with_evidence: list[float] = []
+    without: list[float] = []
     for fit, test in ((first, ~first), (~first, first)):
         if len(np.unique(examples.right[fit])) < 2 or len(np.unique(examples.right[test])) < 2:
             return None

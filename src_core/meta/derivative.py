@@ -49,14 +49,19 @@ def logits_along(network: nn.Module, direction: Mapping[str, Tensor], images_BIH
     buffers = {name: value.clone() for name, value in network.named_buffers()}
     with torch.no_grad(), forward_ad.dual_level():
         moving = {
-            name: forward_ad.make_dual(value.detach(), direction[name]) if name in direction else value.detach()
+            name: _dual(value.detach(), direction[name]) if name in direction else value.detach()
             for name, value in network.named_parameters()
         }
         output = functional_call(network, {**moving, **buffers}, (images_BIHW,))
-        logits_BCHW, derivative_BCHW = forward_ad.unpack_dual(output)
+        logits_BCHW, derivative_BCHW = forward_ad.unpack_dual(output)  # type: ignore[no-untyped-call]
         if derivative_BCHW is None:
             derivative_BCHW = torch.zeros_like(logits_BCHW)
         return logits_BCHW.clone(), derivative_BCHW.clone()
+
+
+def _dual(value: Tensor, tangent: Tensor) -> Tensor:
+    dual: Tensor = forward_ad.make_dual(value, tangent)  # type: ignore[no-untyped-call]
+    return dual
 
 
 def label_weights(logits_BCHW: Tensor, derivative_BCHW: Tensor) -> Tensor:

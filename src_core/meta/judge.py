@@ -70,7 +70,10 @@ def best_shift(distance: NDArray[np.float64], probability: NDArray[np.floating])
 
 
 def features(
-    teacher_CHW: NDArray[np.floating], evidence_CHW: NDArray[np.floating], given_HW: NDArray[np.uint8], index: int
+    teacher_CHW: NDArray[np.floating],
+    evidence_CHW: NDArray[np.floating],
+    given_HW: NDArray[np.uint8],
+    index: int,
 ) -> NDArray[np.float64]:
     """Features of every pixel for one class.
 
@@ -146,7 +149,8 @@ class Judge:
         stacked = np.stack(scores)
         stacked -= stacked.max(axis=0)
         exponent = np.exp(stacked)
-        return (exponent / exponent.sum(axis=0)).astype(np.float32)
+        posterior: NDArray[np.float32] = (exponent / exponent.sum(axis=0)).astype(np.float32)
+        return posterior
 
 
 def earned_judge(images: Sequence[VerifiedImage], classes: int, disagreement: float) -> Judge | None:
@@ -184,9 +188,7 @@ def earned_judge(images: Sequence[VerifiedImage], classes: int, disagreement: fl
 
 
 def _disagreement(images: Sequence[VerifiedImage]) -> float:
-    differing = [
-        (image.teacher_CHW.argmax(axis=0) != image.given_HW)[image.usable_HW] for image in images
-    ]
+    differing = [(image.teacher_CHW.argmax(axis=0) != image.given_HW)[image.usable_HW] for image in images]
     return float(np.concatenate(differing).mean())
 
 

@@ -70,9 +70,7 @@ def pixel_weights(
     evidence_scale, prior_scale : float
         s_A and g.
     """
-    scores = log_posterior(
-        teacher_BCHW, evidence_BCHW, evidence_scale=evidence_scale, prior_scale=prior_scale
-    )
+    scores = log_posterior(teacher_BCHW, evidence_BCHW, evidence_scale=evidence_scale, prior_scale=prior_scale)
     confidence, pseudo = teacher_BCHW.max(1)
     labelled = candidates_BHW != IGNORE
     candidates = torch.where(labelled, candidates_BHW, 0)

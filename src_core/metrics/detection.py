@@ -47,7 +47,10 @@ def detection(score: NDArray[np.floating], wrong: NDArray[np.bool_]) -> Detectio
     if not 0 < prevalence < 1:
         return Detection(float("nan"), float("nan"), prevalence, wrong.size)
     return Detection(
-        float(roc_auc_score(wrong, score)), float(average_precision_score(wrong, score)), prevalence, wrong.size
+        float(roc_auc_score(wrong, score)),
+        float(average_precision_score(wrong, score)),
+        prevalence,
+        wrong.size,
     )
 
 
@@ -67,7 +70,9 @@ def boundary_band(given: NDArray[np.uint8], truth: NDArray[np.uint8], width: flo
 
 
 def detection_over_images(
-    scores: Sequence[NDArray[np.floating]], given: Sequence[NDArray[np.uint8]], truth: Sequence[NDArray[np.uint8]]
+    scores: Sequence[NDArray[np.floating]],
+    given: Sequence[NDArray[np.uint8]],
+    truth: Sequence[NDArray[np.uint8]],
 ) -> dict[str, Detection]:
     """Detection over the pixels of all images together: ``all`` and within the 10-px ``band`` of either boundary."""
     wrong = [g != t for g, t in zip(given, truth, strict=True)]

@@ -16,14 +16,20 @@ from src_core.store.create import kinds_of
 from src_core.store.journal import Action, Change, Patch
 
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from numpy.typing import NDArray
 
     from src_core.data.case import CaseInfo
     from src_core.data.scores import Region
     from src_core.store.project import Project
 
+    Pixel = TypeVar("Pixel", bound=np.generic)
 
-def accept(project: Project, region: Region, mask: NDArray[np.bool_], proposed: NDArray[np.uint8], run: str = "") -> Change:
+
+def accept(
+    project: Project, region: Region, mask: NDArray[np.bool_], proposed: NDArray[np.uint8], run: str = ""
+) -> Change:
     """The proposal is right: it becomes the label of the region, and is verified.
 
     Parameters
@@ -94,11 +100,20 @@ def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8]) -
 def verify_image(project: Project, case: CaseInfo) -> Change:
     """The whole mask is right as it looks now."""
     label = project.read_label(case)
-    return Change(case.id, Action.VERIFY_IMAGE, Patch(Box.whole(case.shape), label, kinds_of(project.read_given(case), label)))
+    return Change(
+        case.id,
+        Action.VERIFY_IMAGE,
+        Patch(Box.whole(case.shape), label, kinds_of(project.read_given(case), label)),
+    )
 
 
 def _settle(
-    project: Project, region: Region, inside: NDArray[np.bool_], wanted: NDArray[np.uint8], action: Action, run: str
+    project: Project,
+    region: Region,
+    inside: NDArray[np.bool_],
+    wanted: NDArray[np.uint8],
+    action: Action,
+    run: str,
 ) -> Change:
     case = project.case(region.case_id)
     label = project.read_label(case, region.box)
@@ -109,7 +124,8 @@ def _settle(
     return Change(case.id, action, Patch(region.box, label, verified), region=region.id, run=run)
 
 
-def _boxed(values: NDArray[np.generic], box: Box) -> NDArray[np.generic]:  # shape of the box, or of the image
+def _boxed(values: NDArray[Pixel], box: Box) -> NDArray[Pixel]:
+    """Values in a box, whether they were given for the box or for the whole image."""
     return values if values.shape == box.shape else values[box.slices]
 
 

@@ -130,5 +130,8 @@ def image_score(
     wrong = float((1.0 - trust.astype(np.float64))[mask].sum())
     foreground = int(np.count_nonzero(((label > 0) & (label != IGNORE)) | (proposed > 0)))
     return ImageScore(
-        case_id=case.id, image=case.name, score=min(wrong / max(foreground, 1), 1.0), estimated_wrong_pixels=wrong
+        case_id=case.id,
+        image=case.name,
+        score=min(wrong / max(foreground, 1), 1.0),
+        estimated_wrong_pixels=wrong,
     )

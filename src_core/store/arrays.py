@@ -35,7 +35,7 @@ class ArrayStore:
     def __init__(self, path: Path, mode: str) -> None:
         self.path = path
         try:
-            self._group = zarr.open_group(str(path), mode=mode, zarr_format=3)  # type: ignore[arg-type]
+            self._group = zarr.open_group(str(path), mode=mode, zarr_format=3)
         except (FileNotFoundError, KeyError, ValueError) as error:
             raise ProjectDamagedError(
                 f"The project's arrays are missing or damaged ({path}); restore the project from a backup."

@@ -52,7 +52,9 @@ class NewCase:
     unit: str = "px"
     image_path: str = ""
     mask_path: str = ""
-    encoding: MaskEncoding = field(default_factory=lambda: MaskEncoding(suffix=".png", dtype="uint8", values={0: 0, 1: 255}))
+    encoding: MaskEncoding = field(
+        default_factory=lambda: MaskEncoding(suffix=".png", dtype="uint8", values={0: 0, 1: 255})
+    )
 
 
 def kinds_of(given: NDArray[np.uint8], label: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -165,7 +167,10 @@ def _record_import(db: sqlite3.Connection, case_id: int, given: NDArray[np.uint8
 
 
 def _check(case: NewCase) -> None:
-    for what, shape in (("image", case.image.shape[:2]), ("trusted mask", None if case.clean is None else case.clean.shape)):
+    for what, shape in (
+        ("image", case.image.shape[:2]),
+        ("trusted mask", None if case.clean is None else case.clean.shape),
+    ):
         if shape is not None and shape != case.given.shape:
             raise InputError(
                 f"{case.name}: the {what} is {shape[0]} x {shape[1]} px and the mask {case.given.shape[0]} x "

@@ -65,7 +65,11 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     mode = "rw" if write else "ro"
     try:
         connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=10
+            f"file:{quote(str(path))}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=10,
         )
         connection.execute("PRAGMA foreign_keys = ON")
         if write:

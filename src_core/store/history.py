@@ -37,7 +37,13 @@ def insert(
         "target": target,
         "pixels": pixels,
     }
-    stored: dict[str, Any] = {**row, "action": str(change.action), "box": _box_json(box), "before": before, "after": after}
+    stored: dict[str, Any] = {
+        **row,
+        "action": str(change.action),
+        "box": _box_json(box),
+        "before": before,
+        "after": after,
+    }
     names = ", ".join(stored)
     marks = ", ".join("?" * len(stored))
     cursor = db.execute(f"INSERT INTO journal ({names}) VALUES ({marks})", tuple(stored.values()))

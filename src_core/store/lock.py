@@ -38,7 +38,11 @@ class WriteLock:
                     f"Project {project.name} is open in another window or command{self._who()}; close it there, or "
                     "open the project read-only."
                 ) from error
-            holder = {"pid": os.getpid(), "host": platform.node(), "since": datetime.now(UTC).isoformat("T", "seconds")}
+            holder = {
+                "pid": os.getpid(),
+                "host": platform.node(),
+                "since": datetime.now(UTC).isoformat("T", "seconds"),
+            }
             try:
                 self._holder.write_text(json.dumps(holder), encoding="utf-8")
             except OSError:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from src_core.data.case import Box, CaseInfo, ClassInfo, MaskEncoding, Verified
-from src_core.errors import InputError, ProjectDamagedError, ProjectError, ProjectReadOnlyError, storage_errors
+from src_core.errors import (
+    InputError,
+    ProjectDamagedError,
+    ProjectError,
+    ProjectReadOnlyError,
+    storage_errors,
+)
 from src_core.store import arrays, database, history
 from src_core.store.journal import Action, Change, Patch, Record, pack, unpack
 from src_core.store.lock import WriteLock
@@ -266,7 +272,7 @@ class Project:
     def _require_writable(self) -> None:
         if not self.writable:
             raise ProjectReadOnlyError(
-                f"Project {self.name} is open read-only, so nothing can be changed; close it elsewhere and open it again."
+                f"Project {self.name} is open read-only, so nothing can be changed; open it for writing first."
             )
 
     def _record(self, change: Change, target: int | None = None) -> Record:
@@ -315,7 +321,9 @@ class Project:
         try:
             classes = tuple(
                 ClassInfo(index=index, name=name, value=value, color=color)
-                for index, name, value, color in self._db.execute("SELECT idx, name, value, color FROM class ORDER BY idx")
+                for index, name, value, color in self._db.execute(
+                    "SELECT idx, name, value, color FROM class ORDER BY idx"
+                )
             )
             rows = self._db.execute(
                 "SELECT id, name, shape, channels, spacing, unit, image_path, mask_path, encoding "
@@ -329,7 +337,15 @@ class Project:
 
 
 def _case(
-    id: int, name: str, shape: str, channels: int, spacing: str, unit: str, image: str, mask: str, encoding: str
+    id: int,
+    name: str,
+    shape: str,
+    channels: int,
+    spacing: str,
+    unit: str,
+    image: str,
+    mask: str,
+    encoding: str,
 ) -> CaseInfo:
     values = json.loads(encoding)
     values["values"] = {int(key): value for key, value in values["values"].items()}
@@ -355,7 +371,7 @@ def _check_patch(case: CaseInfo, patch: Patch) -> None:
     if not inside or patch.label.shape != patch.box.shape or patch.verified.shape != patch.box.shape:
         raise InputError(
             f"A change of image {case.name} covers {patch.box.start}-{patch.box.stop} with arrays of "
-            f"{patch.label.shape} and {patch.verified.shape}; expected a box inside of {case.shape} and arrays of its size."
+            f"{patch.label.shape} and {patch.verified.shape}; expected a box inside of {case.shape}."
         )
 
 

@@ -57,7 +57,12 @@ def random_matrix(rng: np.random.Generator, center: tuple[float, float], size: i
 
 
 def sample(
-    source_KHW: torch.Tensor, matrix: NDArray[np.float64], shape: tuple[int, int], *, nearest: bool, border: bool
+    source_KHW: torch.Tensor,
+    matrix: NDArray[np.float64],
+    shape: tuple[int, int],
+    *,
+    nearest: bool,
+    border: bool,
 ) -> torch.Tensor:
     """Resample ``source`` so that output pixel p takes the value at ``matrix @ (p, 1)``.
 

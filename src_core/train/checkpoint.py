@@ -10,7 +10,6 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -19,6 +18,8 @@ from src_core.meta.judge import Judge
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import torch
 
     from src_core.train.learner import Learner
 
@@ -59,7 +60,7 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
 def _tensors(learner: Learner) -> dict[str, torch.Tensor]:
     tensors = {f"network/{name}": value for name, value in learner.network.state_dict().items()}
     tensors |= {f"teacher/{name}": value for name, value in learner.teacher.state_dict().items()}
-    names = {parameter: name for name, parameter in learner.network.named_parameters()}
+    names: dict[torch.Tensor, str] = {parameter: name for name, parameter in learner.network.named_parameters()}
     for parameter, state in learner.optimizer.state.items():
         tensors |= {f"optimizer/{names[parameter]}/{key}": value for key, value in state.items()}
     tensors |= {f"memory/{index}": values for index, values in enumerate(learner.memory.maps)}
@@ -86,9 +87,7 @@ def read_header(folder: Path) -> dict[str, Any]:
             f"The checkpoint of run {folder.name} cannot be read ({path}): it is damaged; train a new run."
         ) from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} is no checkpoint of this program (expected format {FORMAT}); train a new run."
-        )
+        raise CheckpointError(f"{path} is no checkpoint of this program (expected format {FORMAT}); train a new run.")
     return header
 
 
@@ -109,7 +108,7 @@ def load(learner: Learner, folder: Path) -> int:
     _check_settings(learner, header, folder)
     try:
         with safe_open(folder / NAME, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
         _restore(learner, tensors)
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise CheckpointError(

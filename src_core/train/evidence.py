@@ -63,8 +63,8 @@ def make_plan(data: WorkingSet, settings: TrainingSettings) -> Plan:
     text = ""
     if low:
         text = (
-            f"Only {pixels} pixels in {images} image{'s' * (images != 1)} are verified, so they are believed with care; "
-            "verify at least 3 images that show every class."
+            f"Only {pixels} pixels in {images} image{'s' * (images != 1)} are verified, so they are believed with "
+            "care; verify at least 3 images that show every class."
         )
     elif corrected_weight < 1:
         text = (
@@ -94,7 +94,9 @@ def _class_counts(data: WorkingSet) -> np.ndarray[tuple[int], np.dtype[np.int64]
     return counts
 
 
-def _class_weights(counts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def _class_weights(
+    counts: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """Square root of the inverse class frequency, clipped to [0.2, 5]; 1 for a class that was not seen."""
     total, classes = counts.sum(), max(len(counts), 2)
     weights = np.ones(classes, dtype=np.float32)
@@ -110,5 +112,3 @@ def _corrected_weight(summary: dict[str, int]) -> float:
     if not summary["pixels"] or confirmed >= MIN_CONFIRMED_SHARE * summary["pixels"]:
         return 1.0
     return max(confirmed, 1) / summary["corrected"]
-
-

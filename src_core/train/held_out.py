@@ -57,7 +57,11 @@ def look(learner: Learner, cases: list[WorkCase], chosen: tuple[int, ...]) -> tu
 
 
 def _examples(
-    probabilities_CHW: torch.Tensor, evidence_CHW: torch.Tensor, case: WorkCase, mask: NDArray[np.bool_], index: int
+    probabilities_CHW: torch.Tensor,
+    evidence_CHW: torch.Tensor,
+    case: WorkCase,
+    mask: NDArray[np.bool_],
+    index: int,
 ) -> Examples:
     """Up to 4,000 evenly taken pixels of one case."""
     chosen = np.flatnonzero(mask.ravel() & (case.given_HW.numpy().ravel() != IGNORE))

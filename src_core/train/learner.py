@@ -129,7 +129,9 @@ class Learner:
 
     # ---------------------------------------------------------------- steps
 
-    def plain_step(self, batch: Batch, judgement: Judgement, *, excluded: frozenset[int], given_only: bool) -> StepReport:
+    def plain_step(
+        self, batch: Batch, judgement: Judgement, *, excluded: frozenset[int], given_only: bool
+    ) -> StepReport:
         """Cross-entropy and Dice on the labels as they are, plus the verified term.
 
         Parameters
@@ -159,7 +161,14 @@ class Learner:
         return self._finish(self.verified_loss(judgement.support))
 
     def weighted_step(
-        self, batch: Batch, judgement: Judgement, *, excluded: frozenset[int], emphasis_floor: float, use_meta: bool, rate: float
+        self,
+        batch: Batch,
+        judgement: Judgement,
+        *,
+        excluded: frozenset[int],
+        emphasis_floor: float,
+        use_meta: bool,
+        rate: float,
     ) -> StepReport:
         """One step of the method: weights from prior and evidence, emphasis from DCD, the fused Dice term (eq. 6).
 
@@ -187,7 +196,12 @@ class Learner:
         return report
 
     def _objective(
-        self, batch: Batch, weights: PixelWeights, teacher_BCHW: Tensor, emphasis_BHW: Tensor, excluded: frozenset[int]
+        self,
+        batch: Batch,
+        weights: PixelWeights,
+        teacher_BCHW: Tensor,
+        emphasis_BHW: Tensor,
+        excluded: frozenset[int],
     ) -> Tensor:
         alpha, beta, pseudo = weights
         logits_BCHW = self.network(batch.images_BIHW)
@@ -300,8 +314,8 @@ class Learner:
         decay = min(1 - 1 / (self.steps + 1), self.settings.ema_decay)
         for own, source in zip(self.teacher.parameters(), self.network.parameters(), strict=True):
             own.lerp_(source, 1 - decay)
-        for own, source in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
-            own.copy_(source)
+        for kept, current in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
+            kept.copy_(current)
 
 
 def _one_hot(labels_BHW: Tensor, classes: int) -> Tensor:

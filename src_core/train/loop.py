@@ -146,7 +146,7 @@ class Loop:
             group["lr"] = rate
 
     def _emphasis_floor(self, number: int) -> float:
-        """kappa falls from 1 to its value over a fifth of the epochs after the warm-up."""
+        """Kappa falls from 1 to its value over a fifth of the epochs after the warm-up."""
         ramp = max(0.2 * self.settings.epochs, 1.0)
         share = min((number - self.settings.warmup_epochs + 1) / ramp, 1.0)
         return 1 - share * (1 - self.settings.dcd_floor)
@@ -187,9 +187,7 @@ class Loop:
         both = self._verified(rng, self._roles.meta, count, in_batch)
         return Judgement(both, both)
 
-    def _verified(
-        self, rng: np.random.Generator, among: tuple[int, ...], count: int, in_batch: frozenset[int]
-    ) -> Any:
+    def _verified(self, rng: np.random.Generator, among: tuple[int, ...], count: int, in_batch: frozenset[int]) -> Any:
         others = tuple(index for index in among if index not in in_batch)
         batch = self.sampler.verified(rng, others or among, count)
         return None if batch is None else batch.to(self.learner.device)
@@ -223,7 +221,9 @@ class Loop:
         }
         row |= self._held_out(number)
         if row.get("zero_weight_fraction", 0) > 0.1:
-            logger.warning("No label had a positive weight at %.0f %% of the pixels.", 100 * row["zero_weight_fraction"])
+            logger.warning(
+                "No label had a positive weight at %.0f %% of the pixels.", 100 * row["zero_weight_fraction"]
+            )
         if self.learner.frozen_memory:
             self._notice(
                 "The verified masks are known by heart and judge no more; verify some more images to let the model "

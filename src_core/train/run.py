@@ -9,7 +9,6 @@ import platform
 import re
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +26,7 @@ from src_core.train.loop import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from src_core.config import TrainingSettings
     from src_core.train.control import Control
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def new_run_name(project: Project) -> str:
-    """First free name of ``run-001``, ``run-002`` …"""
+    """First free name of ``run-001``, ``run-002`` …."""
     taken = {run.name for run in project.runs()}
     return next(name for number in range(1, 10**6) if (name := f"run-{number:03d}") not in taken)
 

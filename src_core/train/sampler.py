@@ -138,9 +138,7 @@ class Sampler:
     def _crop(self, rng: np.random.Generator, index: int, center: tuple[float, float]) -> Crop:
         matrix = random_matrix(rng, center, self.size)
         crop = cut(self.cases[index], index, matrix, self.size)
-        return Crop(
-            crop.case, matrix, jitter(crop.image_IPP, rng), crop.label_PP, crop.candidate_PP, crop.kinds_PP
-        )
+        return Crop(crop.case, matrix, jitter(crop.image_IPP, rng), crop.label_PP, crop.candidate_PP, crop.kinds_PP)
 
     def _clamped(self, index: int, row: float, column: float) -> tuple[float, float]:
         """Centre of a crop that stays inside of the case where the case is larger than the crop."""

@@ -169,7 +169,7 @@ class WorkerClient:
         return any(reader.is_alive() for reader in self._readers)
 
     def _drain(self) -> list[Message]:
-        messages = []
+        messages: list[Message] = []
         while True:
             try:
                 message = self._inbox.get_nowait()

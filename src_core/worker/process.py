@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> int:
     except MetaDCSegError as error:
         say(Message("failed", {"text": str(error), "details": traceback.format_exc()}))
         return 1
-    except Exception as error:  # noqa: BLE001 (the border of the process: nothing may end it without a word)
+    except Exception as error:
         logger.error("Training failed.", exc_info=True)
         text = f"Training failed unexpectedly: {type(error).__name__}: {error}."
         say(Message("failed", {"text": text, "details": traceback.format_exc()}))

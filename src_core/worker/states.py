@@ -1,4 +1,4 @@
-"""States of the training process as seen from outside, and the moves between them.
+r"""States of the training process as seen from outside, and the moves between them.
 
 ::
 

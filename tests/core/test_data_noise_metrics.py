@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src_core.config import PRESETS, TrainingSettings, preset
-from src_core.data.noise import ANNOTATORS, annotator_of, corrupt, drop_and_add, ellipse, grow_or_shrink, markov, overlap
+from src_core.data.noise import (
+    ANNOTATORS,
+    annotator_of,
+    corrupt,
+    drop_and_add,
+    ellipse,
+    grow_or_shrink,
+    markov,
+    overlap,
+)
 from src_core.data.phantoms import phantom_set
 from src_core.errors import SettingsError
 from src_core.metrics.detection import boundary_band, detection, detection_over_images
@@ -62,7 +71,8 @@ def test_habits_show():
     over = [n for n in map(str, range(200)) if annotator_of(n, 0) == ANNOTATORS[0]]
     slices = phantom_set(1, 20, (96, 96))
     grown = [
-        corrupt(s.truth, recipe="biased", ratio=0.4, seed=0, name=s.name, case=over[0]).sum() > s.truth.sum() for s in slices
+        corrupt(s.truth, recipe="biased", ratio=0.4, seed=0, name=s.name, case=over[0]).sum() > s.truth.sum()
+        for s in slices
     ]
     assert 0.5 < np.mean(grown) < 1.0
     assert {annotator_of(n, 0) for n in map(str, range(50))} == set(ANNOTATORS)

@@ -33,10 +33,7 @@ def weights_by_double_backward(network, images, labels, meta):
     eps = torch.zeros(labels.shape, dtype=torch.float64, requires_grad=True)
     losses = pixel_cross_entropy(functional_call(network, parameters, (images,)), labels)
     step = torch.autograd.grad((eps * losses).sum(), list(parameters.values()), create_graph=True, allow_unused=True)
-    moved = {
-        name: value if g is None else value - g
-        for (name, value), g in zip(parameters.items(), step, strict=True)
-    }
+    moved = {name: value if g is None else value - g for (name, value), g in zip(parameters.items(), step, strict=True)}
     meta_images, meta_labels, verified = meta
     after = pixel_cross_entropy(functional_call(network, moved, (meta_images,)), meta_labels)
     loss = (after * verified).sum() / verified.sum()
@@ -92,7 +89,9 @@ def test_unverified_labels_and_order_have_no_influence():
 
 def test_buffers_and_parameters_stay_as_they_are():
     torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.Conv2d(4, 2, 1))
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.BatchNorm2d(4), torch.nn.Conv2d(4, 2, 1)
+    )
     before = {name: value.clone() for name, value in network.state_dict().items()}
     direction = {name: torch.randn_like(value) for name, value in network.named_parameters()}
     _, derivative = logits_along(network, direction, torch.randn(2, 1, 8, 8))

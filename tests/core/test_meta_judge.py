@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from src_core.data.noise import grow_or_shrink
-from src_core.meta.judge import FEATURES, REACH, VerifiedImage, best_shift, earned_judge, features, signed_distance
+from src_core.meta.judge import (
+    FEATURES,
+    REACH,
+    VerifiedImage,
+    best_shift,
+    earned_judge,
+    features,
+    signed_distance,
+)
 
 
 def disc(radius, size=64):

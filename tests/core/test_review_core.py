@@ -12,8 +12,7 @@ from src_core.review.queue import ReviewQueue
 from src_core.review.regions import find_regions, image_score
 from src_core.store.journal import Action
 from src_core.store.project import Project
-
-from ..conftest import SIZE
+from tests.conftest import SIZE
 
 
 @pytest.fixture
@@ -166,7 +165,7 @@ def hand(project, given_value=0):
 
 
 def test_accepting_corrects_and_keeping_confirms(open_project):
-    case, found, mask = hand(open_project)
+    _case, found, mask = hand(open_project)
     change = decisions.accept(open_project, found, mask, np.ones((1, 1), np.uint8), "run-001")
     assert change.action is Action.ACCEPT
     assert (change.patch.label.item(), change.patch.verified.item()) == (1, Verified.CORRECTED)
@@ -192,8 +191,17 @@ def test_a_stroke_is_recorded_unverified_and_confirmed_with_the_region(open_proj
     case, found, mask = hand(open_project)
     box = Box((5, 5), (9, 9))
     painted = 1 - open_project.read_label(case, box)
-    change = decisions.edit(open_project, case, Box((3, 3), (11, 11)), np.pad(painted, 2, mode="constant") * 0 + np.where(
-        np.pad(np.ones((4, 4), bool), 2), np.pad(painted, 2), open_project.read_label(case, Box((3, 3), (11, 11)))))
+    change = decisions.edit(
+        open_project,
+        case,
+        Box((3, 3), (11, 11)),
+        np.pad(painted, 2, mode="constant") * 0
+        + np.where(
+            np.pad(np.ones((4, 4), bool), 2),
+            np.pad(painted, 2),
+            open_project.read_label(case, Box((3, 3), (11, 11))),
+        ),
+    )
     assert change.patch.box == box  # as small as what changed
     assert not change.patch.verified.any()
     open_project.commit(change)

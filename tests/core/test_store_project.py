@@ -22,11 +22,12 @@ from src_core.store import arrays
 from src_core.store.create import NewCase, build_project, kinds_of
 from src_core.store.journal import Action, Change, Patch, pack, unpack
 from src_core.store.project import Project
+from tests.conftest import CLASSES
 
-from ..conftest import CLASSES
+BOX = Box((2, 3), (6, 9))
 
 
-def patch(label: int, box: Box = Box((2, 3), (6, 9)), verified: int = 0) -> Patch:
+def patch(label: int, box: Box = BOX, verified: int = 0) -> Patch:
     return Patch(box, np.full(box.shape, label, np.uint8), np.full(box.shape, verified, np.uint8))
 
 
@@ -90,7 +91,12 @@ def test_a_new_change_forgets_what_could_be_redone(make_project):
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from(["edit", "undo", "redo"]), st.integers(0, 20), st.integers(0, 3)), max_size=20))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["edit", "undo", "redo"]), st.integers(0, 20), st.integers(0, 3)),
+        max_size=20,
+    )
+)
 def test_any_sequence_equals_a_plain_list_of_states(tmp_path_factory, steps):
     start = np.zeros((24, 24), np.uint8)
     folder = tmp_path_factory.mktemp("model")
@@ -143,9 +149,7 @@ def test_a_full_disk_for_the_record_changes_nothing(make_project):
         noisy = np.random.default_rng(0).integers(0, 2, case.shape).astype(np.uint8)
         big = Patch(Box.whole(case.shape), noisy, noisy)
         with pytest.raises(StorageError, match="Nothing was changed"):
-            for _ in range(50):
-                project.commit(Change(case.id, Action.EDIT, big, note="x" * 4000))
-                before = project.read_label(case)
+            project.commit(Change(case.id, Action.EDIT, big, note="x" * 100_000))
         assert np.array_equal(project.read_label(case), before)
         assert len(set(project.version())) == 1
 

@@ -29,7 +29,14 @@ def quiet(_message):
 
 
 def run(path, settings, **more):
-    return train(path, None, settings, listener=more.pop("listener", quiet), control=more.pop("control", Control()), **more)
+    return train(
+        path,
+        None,
+        settings,
+        listener=more.pop("listener", quiet),
+        control=more.pop("control", Control()),
+        **more,
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -155,7 +162,13 @@ def test_labels_that_are_not_verified_have_no_influence_on_the_verified_loss(mak
     kinds = batch.kinds_BHW.clone()
     kinds[:, :, :16] = 0
     some = type(batch)(batch.crops, batch.images_BIHW, batch.labels_BHW, batch.candidates_BHW, kinds)
-    other = type(batch)(batch.crops, batch.images_BIHW, torch.where(kinds > 0, batch.labels_BHW, scrambled), batch.candidates_BHW, kinds)
+    other = type(batch)(
+        batch.crops,
+        batch.images_BIHW,
+        torch.where(kinds > 0, batch.labels_BHW, scrambled),
+        batch.candidates_BHW,
+        kinds,
+    )
     assert torch.equal(learner.verified_loss(some), learner.verified_loss(other))
 
 
@@ -265,9 +278,7 @@ def test_images_without_foreground_or_without_label_train(make_project, tiny, la
     sampler = Sampler(data.cases, 32)
     judgement = Judgement(*[sampler.verified(rng, (0, 1), 2)] * 2)
     batch = sampler.training(rng, 2)
-    report = learner.weighted_step(
-        batch, judgement, excluded=frozenset(), emphasis_floor=0.5, use_meta=True, rate=0.2
-    )
+    report = learner.weighted_step(batch, judgement, excluded=frozenset(), emphasis_floor=0.5, use_meta=True, rate=0.2)
     assert np.isfinite(report.loss)
     assert all(torch.isfinite(value).all() for value in learner.network.state_dict().values())
 
@@ -275,7 +286,8 @@ def test_images_without_foreground_or_without_label_train(make_project, tiny, la
 def test_weights_that_are_no_numbers_change_nothing(make_project, tiny, monkeypatch):
     learner, data = learner_of(make_project(), tiny())
     monkeypatch.setattr(
-        "src_core.train.learner.logits_along", lambda network, _v, x: (network(x).detach(), torch.full_like(network(x), torch.nan).detach())
+        "src_core.train.learner.logits_along",
+        lambda network, _v, x: (network(x).detach(), torch.full_like(network(x), torch.nan).detach()),
     )
     sampler = Sampler(data.cases, 32)
     rng = np.random.default_rng(0)
@@ -316,8 +328,7 @@ def test_history_and_settings_are_written_as_json(make_project, tiny):
 
 def test_unequal_sizes_and_small_images_are_scored_at_their_own_size(tmp_path, tiny):
     from src_core.store.create import NewCase, build_project
-
-    from ..conftest import CLASSES
+    from tests.conftest import CLASSES
 
     rng = np.random.default_rng(0)
     cases = []

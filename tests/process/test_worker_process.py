@@ -10,11 +10,11 @@ import time
 
 import pytest
 
+from src_core.errors import WorkerError
 from src_core.messages import Message
 from src_core.store.project import Project
 from src_core.worker.client import WorkerClient, crash_sentence
 from src_core.worker.states import MOVES, TERMINAL, WorkerState
-from src_core.errors import WorkerError
 
 pytestmark = pytest.mark.process
 PATIENCE = 120
@@ -34,7 +34,12 @@ def follow(client, until, limit=PATIENCE):
     deadline = time.monotonic() + limit
     while not until(client, heard):
         heard += client.poll()
-        assert time.monotonic() < deadline, (client.state, client.error, client.details, [m.type for m in heard][-5:])
+        assert time.monotonic() < deadline, (
+            client.state,
+            client.error,
+            client.details,
+            [m.type for m in heard][-5:],
+        )
         time.sleep(0.01)
     return heard
 
