@@ -196,12 +196,13 @@ class Controller:
         self._refresh(message=Message(text=text))
 
     def read_map(self, name: str) -> NDArray[Any] | None:
-        """A score map of the image that is shown; None when there is none."""
-        case = self.case
-        if case is None or self.run is None:
+        """A score map of the image that is shown; None when there is none. What is verified since is trusted."""
+        project, case = self.project, self.case
+        if project is None or case is None or self.run is None:
             return None
         try:
-            return self.run.read_map(case.id, name)
+            values = self.run.read_map(case.id, name)
+            return np.where(project.read_verified(case) > 0, np.float32(1), values) if name == "trust" else values
         except MetaDCSegError:
             logger.info("No %s map of %s.", name, case.name)
             return None

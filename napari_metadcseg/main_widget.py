@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import napari
-    from qtpy.QtGui import QCloseEvent
+    from qtpy.QtGui import QCloseEvent, QShowEvent
 
     from napari_metadcseg.state import UiState
 
@@ -41,15 +41,15 @@ class MetaDCSegWidget(QWidget):
 
     Parameters
     ----------
-    viewer : napari.Viewer
-        Given by napari when the widget is opened from its menu.
+    napari_viewer : napari.Viewer
+        Given by napari, by this name, when the widget is opened from its menu.
     """
 
-    def __init__(self, viewer: napari.Viewer) -> None:
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
-        self.viewer = viewer
+        self.viewer = napari_viewer
         self.controller = Controller()
-        self.scene = Scene(viewer, self.controller)
+        self.scene = Scene(napari_viewer, self.controller)
         self.project_panel = ProjectPanel(self.controller)
         self.training_panel = TrainingPanel(self.controller)
         self.review_panel = ReviewPanel(self.controller, self.scene)
@@ -75,8 +75,6 @@ class MetaDCSegWidget(QWidget):
             self.tabs.addTab(area, words)
         layout.addWidget(self.tabs, 1)
         layout.addWidget(self.message_bar)
-        # nothing may be cut off: as wide as the widest section, whatever the font
-        self.setMinimumWidth(max(panel.minimumSizeHint().width() for panel in panels) + FRAME)
 
     def _connect(self) -> None:
         self.controller.changed.connect(self._on_changed)
@@ -192,7 +190,13 @@ class MetaDCSegWidget(QWidget):
         box.setText(keybindings.help_html())
         box.open()
 
-    # ---------------------------------------------------------------- the end
+    # ---------------------------------------------------------------- the window
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Be as wide as the widest section wants, whatever the font: nothing may be cut off."""
+        super().showEvent(event)
+        panels = (self.project_panel, self.training_panel, self.review_panel, self.export_panel)
+        self.setMinimumWidth(max(panel.minimumSizeHint().width() for panel in panels) + FRAME)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """End training and close the project when the widget goes."""

@@ -68,6 +68,7 @@ class Scene:
     def _on_labels_changed(self, case_id: int) -> None:
         if case_id == self.controller.state.case_id:
             self.reload_label()
+            self._show_overlay(OVERLAYS[0])  # what is verified now is trusted
 
     # ---------------------------------------------------------------- layers
 

@@ -93,11 +93,22 @@ class Centers:
             self.values_RD[region] = functional.normalize(moved, dim=0)
             self.counts_R[region] += 1
 
+    def spread(self) -> Tensor:
+        """Mean cosine distance between the known class centers: the unit that distances are measured in."""
+        centers_RD = self.values_RD[: self.classes][self.known_R[: self.classes]]
+        distances = 1 - centers_RD @ centers_RD.T
+        pairs = max(len(centers_RD) * (len(centers_RD) - 1), 1)
+        return (distances.sum() / pairs).clamp_min(1e-3)
+
     def memberships(self, features_BDHW: Tensor) -> Tensor:
-        """Softmax over the known centers of minus cosine distance over temperature, ``(B, R, H, W)``, sums to 1."""
+        """Softmax over the known centers of minus distance over temperature, ``(B, R, H, W)``, sums to 1.
+
+        Distances are cosine distances in units of :meth:`spread`, so that the temperature means the same early in
+        training, when all features are alike, and late.
+        """
         unit_BDHW = functional.normalize(features_BDHW, dim=1)
         distance_BRHW = 1 - torch.einsum("bdhw,rd->brhw", unit_BDHW, self.values_RD)
-        scores = -distance_BRHW / self._settings.dcd_temperature
+        scores = -distance_BRHW / (self._settings.dcd_temperature * self.spread())
         return scores.masked_fill(~self.known_R.view(1, -1, 1, 1), -torch.inf).softmax(1)
 
     @torch.no_grad()

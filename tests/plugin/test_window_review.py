@@ -241,7 +241,7 @@ def test_a_project_from_open_layers(window, phantoms, tmp_path, monkeypatch, wai
     assert np.array_equal(project.read_given(project.cases[0]), phantoms[0].truth)
 
 
-def test_the_plugin_is_in_the_menu_and_so_are_the_samples(qapp):
+def test_the_plugin_is_in_the_menu_and_so_are_the_samples(qapp, scored):
     import napari
 
     viewer = napari.Viewer(show=False)
@@ -250,6 +250,13 @@ def test_the_plugin_is_in_the_menu_and_so_are_the_samples(qapp):
         assert widget.tabs.count() == 4
         viewer.open_sample("napari-metadcseg", "planted-errors")
         assert len(viewer.layers) == 12
+        widget.open_project(scored)  # napari hands a guarded viewer to widgets of its menu
+        region = widget.controller.state.review.region
+        widget.controller.accept()
+        widget.scene.switch("trust", False)
+        assert not viewer.layers["trust"].visible
+        assert widget.controller.state.review.region != region
+        assert viewer.layers.selection.active == viewer.layers["label"]
         widget.shut_down()
     finally:
         viewer.close()
