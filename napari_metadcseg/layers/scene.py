@@ -191,7 +191,7 @@ class Scene:
         box = painted_box([atom[0] for atom in event.value], case.shape)
         if box is None:
             return
-        if not self.controller.stroke(case.id, box, np.asarray(layer.data)[box.slices]):
+        if not self.controller.stroke(case.id, box, painted_label(layer.data, event.value, box)):
             self.reload_label()
 
     def reload_label(self) -> None:
@@ -252,6 +252,35 @@ def painted_box(indices: list[tuple[Any, ...]], shape: tuple[int, ...]) -> Box |
         return None
     lows, highs = np.min(starts, axis=0), np.max(stops, axis=0)
     return Box(tuple(int(low) for low in lows), tuple(int(high) for high in highs))
+
+
+def painted_label(data: Any, atoms: list[tuple[Any, ...]], box: Box) -> NDArray[np.integer]:
+    """Label in a box after a stroke.
+
+    napari tells of edits by code before it carries them out, so the stroke is laid over what the layer holds; where it
+    has been carried out already nothing changes by that.
+
+    Parameters
+    ----------
+    data : array
+        Of the layer.
+    atoms : list of tuple
+        Steps of the stroke, as napari's paint event carries them: an index first and the values after the step last;
+        steps of four have a mask (or None) of the pixels inside of the index second.
+    box : Box
+    """
+    label = np.array(data[box.slices])
+    for atom in atoms:
+        place = tuple(_shifted(axis, start) for axis, start in zip(atom[0], box.start, strict=True))
+        mask = atom[1] if len(atom) == 4 else None
+        label[place] = atom[-1] if mask is None else np.where(mask, atom[-1], label[place])
+    return label
+
+
+def _shifted(axis: Any, start: int) -> Any:
+    if isinstance(axis, slice):
+        return slice((axis.start or 0) - start, None if axis.stop is None else axis.stop - start, axis.step)
+    return np.asarray(axis) - start
 
 
 def _span(axis: Any, edge: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_metadcseg.layers.overlays import OVERLAYS
-from napari_metadcseg.layers.scene import painted_box
+from napari_metadcseg.layers.scene import painted_box, painted_label
 from src_core.data.case import Box
 from src_core.store.project import Project
 from src_core.worker.states import WorkerState
@@ -162,6 +162,16 @@ def test_the_painted_box_by_hand():
     assert painted_box([], (20, 20)) is None
 
 
+def test_strokes_that_are_told_before_they_are_carried_out_by_hand():
+    data = np.zeros((10, 10), np.uint8)
+    atoms = [((np.array([3, 4]), np.array([5, 6])), 0, 1), ((slice(6, 8), slice(5, 7)), None, 0, 2)]
+    label = painted_label(data, atoms, Box((3, 5), (8, 7)))
+    assert label.tolist() == [[1, 0], [0, 1], [0, 0], [2, 2], [2, 2]]
+    assert not data.any()
+    masked = [((slice(3, 5), slice(5, 7)), np.array([[True, False], [True, True]]), np.zeros(3), 3)]
+    assert painted_label(data, masked, Box((3, 5), (5, 7))).tolist() == [[3, 0], [3, 3]]
+
+
 @pytest.fixture
 def scored(make_project, phantoms):
     path = make_project(6, trusted=2)
@@ -183,6 +193,15 @@ def test_overlays_have_switches_and_legends(window, scored):
     window.controller.next()
     window.controller.next()
     assert "trust" in window.viewer.layers
+
+
+def test_a_polygon_is_recorded_as_it_is_drawn(window, scored):
+    window.open_project(scored)
+    layer, case = window.scene.label_layer, window.controller.case
+    window.controller.verify_image()
+    layer.paint_polygon([[2, 2], [2, 12], [12, 12], [12, 2]], 1)
+    assert np.array_equal(layer.data, window.controller.project.read_label(case))
+    assert (layer.data[4:10, 4:10] == 1).all()
 
 
 def test_painting_is_the_active_layer_and_read_only_projects_cannot_be_painted(window, scored, monkeypatch):

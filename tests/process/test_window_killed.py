@@ -10,8 +10,7 @@ import pytest
 
 from src_core.data.case import Verified
 from src_core.store.project import Project
-
-from ..plugin.test_controller_logic import add_scores
+from tests.plugin.test_controller_logic import add_scores
 
 pytestmark = [pytest.mark.process, pytest.mark.gui]
 
