@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more on stderr (twice: still more)")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_create, _add_train, _add_score, _add_rank, _add_export, _add_info, _add_window):
+    for add in (_add_create, _add_train, _add_score, _add_rank, _add_export, _add_predict, _add_info, _add_window):
         add(commands)
     return parser
 
@@ -116,6 +116,16 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--format", default="same", help="same (default), png, tiff or npy")
     parser.add_argument("--run", dest="run_name", metavar="NAME")
     parser.set_defaults(run=_lazily("src_core.commands.data", "export_command"))
+
+
+def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "predict", "run the trained model on new images")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("directory", metavar="DIR", help="where the masks are written")
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of new images")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.set_defaults(run=_lazily("src_core.commands.learning", "predict_command"))
 
 
 def _add_info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

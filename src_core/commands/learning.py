@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src_core.commands.progress import TrainingProgress
+from src_core.commands.progress import TrainingProgress, bar
 from src_core.config import preset
+from src_core.infer.predict import predict_folder
 from src_core.infer.score import score_run
 from src_core.store.project import Project
 from src_core.train.control import Control
@@ -28,8 +31,6 @@ def _settings(arguments: argparse.Namespace) -> TrainingSettings:
         return preset(arguments.preset, **changes)
     with Project.open(arguments.project) as project:
         base = project.run(arguments.run_name, scored=False).settings()
-    from dataclasses import replace
-
     return replace(base, **{name: value for name, value in changes.items() if value is not None})
 
 
@@ -74,4 +75,20 @@ def score_command(arguments: argparse.Namespace) -> int:
             listener=progress,
         )
     print(f"Scores of generation {generation} are complete.")
+    return 0
+
+
+def predict_command(arguments: argparse.Namespace) -> int:
+    """Predict new images."""
+    with bar() as progress:
+        task = progress.add_task("predicting", total=None, note="")
+        written = predict_folder(
+            arguments.project,
+            Path(arguments.images),
+            Path(arguments.directory),
+            run_name=arguments.run_name,
+            device=arguments.device,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    print(f"Wrote {len(written)} masks to {arguments.directory}")
     return 0

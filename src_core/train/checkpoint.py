@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from src_core.config import TrainingSettings
 from src_core.errors import CheckpointError, storage_errors
 from src_core.meta.judge import Judge
+from src_core.networks.registry import build_network
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
 
+    from src_core.networks.unetplusplus import UNetPlusPlus
     from src_core.train.learner import Learner
 
 FORMAT = "metadcseg-checkpoint-1"
@@ -47,6 +50,7 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "judge": None if learner.judge is None else learner.judge.coefficients,
         "lengths": learner.lengths,
         "classes": learner.classes,
+        "channels": learner.channels,
         "settings": asdict(learner.settings),
     }
     with storage_errors(target, "The checkpoint before is still there."):
@@ -89,6 +93,26 @@ def read_header(folder: Path) -> dict[str, Any]:
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is no checkpoint of this program (expected format {FORMAT}); train a new run.")
     return header
+
+
+def load_teacher(folder: Path, device: torch.device) -> tuple[UNetPlusPlus, dict[str, Any]]:
+    """The teacher of a run by itself, ready to predict, and the header of its checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is missing or damaged.
+    """
+    header = read_header(folder)
+    settings = TrainingSettings.from_mapping(header["settings"])
+    teacher = build_network(int(header["channels"]), int(header["classes"]), settings)
+    try:
+        with safe_open(folder / NAME, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith("teacher/")]
+            teacher.load_state_dict({name.removeprefix("teacher/"): file.get_tensor(name) for name in names})
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise CheckpointError(f"The checkpoint of run {folder.name} is damaged ({error}); train a new run.") from error
+    return teacher.to(device).eval().requires_grad_(False), header
 
 
 def load(learner: Learner, folder: Path) -> int:

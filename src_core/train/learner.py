@@ -81,6 +81,7 @@ class Learner:
         self.settings = settings
         self.device = device
         self.classes = max(data.classes, 2)
+        self.channels = data.channels
         torch.manual_seed(settings.seed)
         self.network = build_network(data.channels, self.classes, settings).to(device)
         self.teacher = copy.deepcopy(self.network).requires_grad_(False)

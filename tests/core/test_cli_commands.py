@@ -73,6 +73,12 @@ def test_the_whole_job(make_folders, capsys, monkeypatch, tiny):
     assert main(["info", project]) == 0
     assert "first: metadcseg, 2 epochs, scores of generation 1" in capsys.readouterr().out
     assert main(["train", project, "--run", "first", "--resume", "--epochs", "3"]) == 0
+    assert main(["predict", project, str(folder / "new"), "--images", str(folder / "images")]) == 0
+    new = np.array(Image.open(folder / "new" / "slice_01.png"))
+    assert new.shape == (64, 64)
+    assert set(np.unique(new)) <= {0, 255}
+    assert main(["predict", project, str(folder / "images"), "--images", str(folder / "images")]) == 2
+    assert main(["predict", project, str(folder / "new"), "--images", str(folder / "nothing")]) == 2
     assert main(["export", project, str(out), "--what", "magic"]) == 2
     assert main(["export", project, str(out), "--what", "cleaned", "--format", "docx"]) == 2
 

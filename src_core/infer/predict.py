@@ -1,0 +1,99 @@
+"""The trained model on images that are not in the project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from src_core.config import TrainingSettings
+from src_core.errors import InputError, PairingError
+from src_core.infer.score import ZOOMS
+from src_core.io.images import write
+from src_core.io.pairs import files_by_stem
+from src_core.io.sources import read_image
+from src_core.store.project import Project
+from src_core.train import checkpoint
+from src_core.train.cases import normalise, resize_image, work_shape
+from src_core.train.device import choose_device
+from src_core.train.views import teacher_prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from src_core.data.case import ClassInfo
+    from src_core.networks.unetplusplus import UNetPlusPlus
+
+
+def predict_folder(
+    project_path: str | Path,
+    images: Path,
+    out: Path,
+    *,
+    run_name: str | None = None,
+    device: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Write ``OUT/IMAGE.png`` with the class values of the project for every image of a folder.
+
+    Parameters
+    ----------
+    project_path : path
+    images, out : Path
+        Folders; ``out`` is made if missing and may not be the folder of the images.
+    run_name : str, optional
+        The newest trained run by default.
+    device : str
+    progress : callable, optional
+        Called with files done and files in all.
+
+    Raises
+    ------
+    InputError
+        If a folder or the run is missing, or an image has more channels than those that were learned from.
+    """
+    problems: list[str] = []
+    files = files_by_stem(images, "images", problems)
+    if problems:
+        raise PairingError(problems)
+    if out.resolve() == images.resolve():
+        raise InputError(f"{out} is the folder of the images; choose another folder for the masks.")
+    with Project.open(project_path) as project:
+        classes = project.classes
+        folder = project.run(run_name, scored=False).path
+    teacher, header = checkpoint.load_teacher(folder, choose_device(device))
+    settings = TrainingSettings.from_mapping(header["settings"])
+    written = []
+    for path in files.values():
+        image = read_image(path).pixels
+        channels = int(header["channels"])
+        if image.ndim == 3 and image.shape[2] > channels:
+            raise InputError(f"{path} is a colour image and the model learned from grey ones; convert it first.")
+        label = predict(teacher, image, channels, settings.max_side)
+        written.append(out / f"{path.stem}.png")
+        write(written[-1], class_values(label, classes))
+        if progress is not None:
+            progress(len(written), len(files))
+    return written
+
+
+def predict(teacher: UNetPlusPlus, image: NDArray[np.generic], channels: int, max_side: int) -> NDArray[np.uint8]:
+    """Most probable class of every pixel of an image, uint8, at the image's own size."""
+    size = (image.shape[0], image.shape[1])
+    values = resize_image(normalise(image, channels), work_shape(size, max_side))
+    device = next(teacher.parameters()).device
+    probabilities_1CHW, _ = teacher_prediction(teacher, torch.from_numpy(values)[None].to(device), zooms=ZOOMS)
+    if tuple(probabilities_1CHW.shape[-2:]) != size:
+        probabilities_1CHW = functional.interpolate(probabilities_1CHW, size=size, mode="bilinear", align_corners=False)
+    return probabilities_1CHW[0].argmax(0).cpu().numpy().astype(np.uint8)
+
+
+def class_values(label: NDArray[np.uint8], classes: tuple[ClassInfo, ...]) -> NDArray[np.generic]:
+    """Class indices as the values of the project's masks, in the smallest unsigned type that holds them."""
+    table = np.array([info.value for info in classes])
+    return table[label].astype(np.min_scalar_type(int(table.max())))
