@@ -137,5 +137,5 @@ def region_text(region: Region, classes: tuple[ClassInfo, ...]) -> str:
     return (
         f"{kind}\nImage {region.image}, {region.pixels:,} px.\n"
         f"Labelled {given}, the model proposes {proposed}.\n"
-        f"Trust in the label {100 * region.trust:.0f} %, uncertainty {100 * region.uncertainty:.0f} %."
+        f"Trust in the label: {100 * region.trust:.0f} %."
     )

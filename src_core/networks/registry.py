@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from src_core.networks.unetplusplus import UNetPlusPlus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor, nn
-
     from src_core.config import TrainingSettings
-
-
-class FeatureNetwork(Protocol):
-    """What training asks of a network, beside being a ``torch.nn.Module``."""
-
-    head: nn.Module
-
-    def features(self, images: Tensor) -> Tensor:
-        """Feature map before the head, ``(B, D, H, W)``."""
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Logits, ``(B, C, H, W)``."""
 
 
 def _unetplusplus(in_channels: int, classes: int, settings: TrainingSettings) -> UNetPlusPlus:

@@ -83,30 +83,52 @@ def find_regions(
     wrong = ndimage.sum_labels(1.0 - trust.astype(np.float64), numbered, index)
     spread = ndimage.sum_labels(uncertainty, numbered, index)
     band = ndimage.sum_labels(uncertainty > BAND_ABOVE, numbered, index)
-    regions = []
-    for number, window in enumerate(ndimage.find_objects(numbered), start=1):
-        inside = numbered[window] == number
-        pixels = int(inside.sum())
-        row = number - 1
-        kind: RegionKind = "ambiguous" if 2 * band[row] > pixels else "error"
-        first = np.unravel_index(int(inside.argmax()), inside.shape)
-        regions.append(
-            Region(
-                id=_region_id(case.name, window, inside, proposed[window]),
-                number=number,
-                case_id=case.id,
-                image=case.name,
-                kind=kind,
-                score=float(wrong[row]),
-                pixels=pixels,
-                given=int(label[window][first]),
-                proposed=int(proposed[window][first]),
-                box=Box(tuple(edge.start for edge in window), tuple(edge.stop for edge in window)),
-                trust=float(1 - wrong[row] / pixels),
-                uncertainty=float(spread[row] / pixels),
-            )
+    windows = ndimage.find_objects(numbered)
+    regions = [
+        _region(
+            case,
+            number,
+            window,
+            numbered,
+            label,
+            proposed,
+            *(float(sums[number - 1]) for sums in (wrong, spread, band)),
         )
+        for number, window in enumerate(windows, start=1)
+    ]
     return sorted(regions, key=lambda region: -region.score), numbered
+
+
+def _region(
+    case: CaseInfo,
+    number: int,
+    window: tuple[slice, ...],
+    numbered: NDArray[np.int32],
+    label: NDArray[np.uint8],
+    proposed: NDArray[np.uint8],
+    wrong: float,
+    spread: float,
+    band: float,
+) -> Region:
+    """Describe one region; ``wrong``, ``spread`` and ``band`` are sums over its pixels."""
+    inside = numbered[window] == number
+    pixels = int(inside.sum())
+    kind: RegionKind = "ambiguous" if 2 * band > pixels else "error"
+    first = np.unravel_index(int(inside.argmax()), inside.shape)
+    return Region(
+        id=_region_id(case.name, window, inside, proposed[window]),
+        number=number,
+        case_id=case.id,
+        image=case.name,
+        kind=kind,
+        score=wrong,
+        pixels=pixels,
+        given=int(label[window][first]),
+        proposed=int(proposed[window][first]),
+        box=Box(tuple(edge.start for edge in window), tuple(edge.stop for edge in window)),
+        trust=1 - wrong / pixels,
+        uncertainty=spread / pixels,
+    )
 
 
 def _region_id(name: str, window: tuple[slice, ...], inside: NDArray[np.bool_], proposed: NDArray[np.uint8]) -> str:
