@@ -43,11 +43,10 @@ class TrainingDesk:
         self.state = TrainingState(can_continue=self._continuable() is not None)
 
     def _continuable(self) -> Run | None:
-        """The newest run, if it has a checkpoint and epochs left."""
+        """The newest run, if it has epochs left."""
         runs = [] if self._project is None else self._project.runs()
-        if not runs or not runs[0].has_checkpoint:
-            return None
-        return runs[0] if len(runs[0].history()) < runs[0].settings().epochs else None
+        unfinished = runs and len(runs[0].history()) < runs[0].settings().epochs
+        return runs[0] if unfinished else None
 
     # ---------------------------------------------------------------- commands
 

@@ -48,11 +48,6 @@ class Run:
         return f"Run({self.name!r})"
 
     @property
-    def has_checkpoint(self) -> bool:
-        """True when training can be continued."""
-        return (self.path / "checkpoint.safetensors").is_file()
-
-    @property
     def has_scores(self) -> bool:
         """True when maps and rankings can be read."""
         return (self.path / RANKING).is_file() and (self.path / SCORES).is_dir()

@@ -62,7 +62,7 @@ def train(
     settings : TrainingSettings
         With ``resume`` they must be those of the run, apart from epochs, threads and device.
     resume : bool
-        Go on from the run's checkpoint.
+        Go on from the run's checkpoint; from the start if it ended before its first one.
     listener : callable
         Called with every event, in this thread.
     control : Control
@@ -139,7 +139,8 @@ class _Session:
         started = time.perf_counter()
         data = WorkingSet(self.project, self.settings.max_side)
         learner = Learner(self.settings, data, self.device)
-        first = checkpoint.load(learner, self.folder) if resume else 0
+        started_before = resume and (self.folder / checkpoint.NAME).exists()
+        first = checkpoint.load(learner, self.folder) if started_before else 0
         self._trim_history(first)
         self._write_settings()
         self.tell(

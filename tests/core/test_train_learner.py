@@ -128,6 +128,17 @@ def test_checkpoints_that_do_not_fit_are_said(make_project, tiny):
         score_run(path, name, listener=quiet)
 
 
+def test_a_run_that_ended_before_its_first_checkpoint_starts_anew(make_project, tiny):
+    path = make_project()
+    control = Control()
+    control.stop()
+    name = run(path, tiny(), control=control)
+    assert not (path / "runs" / name / checkpoint.NAME).exists()
+    assert train(path, name, tiny(), resume=True, listener=quiet, control=Control()) == name
+    with Project.open(path) as project:
+        assert len(project.run(name, scored=False).history()) == 3
+
+
 def test_run_names(make_project, tiny):
     path = make_project()
     with pytest.raises(InputError, match="has no run to continue"):
