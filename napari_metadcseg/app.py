@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import napari
+from qtpy.QtWidgets import QApplication
 
 from napari_metadcseg.main_widget import MetaDCSegWidget
 
@@ -15,9 +16,10 @@ TITLE = "MetaDCSeg: clean masks"
 
 
 def dock(viewer: napari.Viewer) -> MetaDCSegWidget:
-    """Add the widget to a viewer."""
+    """Add the widget to a viewer; the canvas has its final size when this returns, so that images fit into it."""
     widget = MetaDCSegWidget(viewer)
     viewer.window.add_dock_widget(widget, name=TITLE, area="right")
+    QApplication.processEvents()
     return widget
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from psygnal import Signal
 
 from napari_metadcseg.state import Message, UiState
-from napari_metadcseg.summary import project_state, review_state
+from napari_metadcseg.summary import project_state, review_state, settled
 from napari_metadcseg.training import TrainingDesk
-from src_core.errors import MetaDCSegError
+from src_core.data.case import IGNORE
+from src_core.errors import InputError, MetaDCSegError
 from src_core.review import decisions
 from src_core.review.queue import ReviewQueue
 from src_core.store.journal import Action
@@ -68,6 +69,7 @@ class Controller:
         self.project: Project | None = None
         self.run: Run | None = None
         self.queue = ReviewQueue()
+        self._generation = 0
         self.desk = desk or TrainingDesk()
 
     # ---------------------------------------------------------------- state
@@ -102,9 +104,20 @@ class Controller:
             logger.info("Refused: %s", error)
             self.say(str(error), "error")
             return False
+        except Exception as error:
+            logger.exception("Unexpected failure.")
+            self.say(f"This failed unexpectedly: {type(error).__name__}: {error}. What was recorded is safe.", "error")
+            return False
         return True
 
     # ---------------------------------------------------------------- project
+
+    def may_switch(self) -> bool:
+        """False, and a sentence, while training runs: another project would end it."""
+        if self.desk.state.worker.alive:
+            self.say("Training is running; cancel it or wait for its end before you change the project.", "error")
+            return False
+        return True
 
     def open(self, path: str | Path, *, write: bool = True) -> bool:
         """Open a project in place of the one that is open."""
@@ -186,14 +199,25 @@ class Controller:
         scored = [] if project is None else [run for run in project.runs() if run.has_scores]
         if project is None or not scored:
             return
-        if not self._guarded(lambda: self.queue.update(scored[0].regions(), project.decisions())):
+        if not self._guarded(lambda: self._take_scores(project, scored[0])):
             return
-        self.run = scored[0]
         if quiet:
             return
         found = len(self.queue.open)
         text = f"New scores: {found} region{'s' * (found != 1)} to look at, the most suspect first."
         self._refresh(message=Message(text=text))
+
+    def _take_scores(self, project: Project, run: Run) -> None:
+        generation, regions = run.generation, run.regions()
+        self.queue.update(regions, {})
+        self.queue.set_decided(settled(project, self.queue))
+        self.run, self._generation = run, generation
+
+    def _require_current_scores(self) -> None:
+        """Region numbers mean something only in the maps of the scores that the queue was filled from."""
+        if self.run is not None and self.run.generation != self._generation:
+            self.load_scores()
+            raise InputError("New scores have just replaced these; look at the region that is shown now.")
 
     def read_map(self, name: str) -> NDArray[Any] | None:
         """A score map of the image that is shown; None when there is none. What is verified since is trusted."""
@@ -269,8 +293,10 @@ class Controller:
 
         def act() -> None:
             mask = self._in_box(region, "regions") == region.number
-            record = project.commit(make(project, region, mask))
-            following = self.queue.decide(project.decisions())
+            change = make(project, region, mask)
+            self._require_current_scores()
+            record = project.commit(change)
+            following = self.queue.decide(settled(project, self.queue))
             self._recorded(record, region.case_id if following is None else following.case_id)
 
         self._guarded(act)
@@ -282,11 +308,23 @@ class Controller:
             return False
 
         def act() -> None:
+            self._require_classes(project, label)
             change = decisions.edit(project, project.case(case_id), box, label.astype(np.uint8))
             if change is not None:
                 self._recorded(project.commit(change), case_id, painted=True)
 
         return self._guarded(act)
+
+    @staticmethod
+    def _require_classes(project: Project, label: NDArray[np.integer]) -> None:
+        """Refuse numbers that napari lets a person paint: in the project each would be a class that does not exist."""
+        unknown = ~np.isin(label, [*(info.index for info in project.classes), IGNORE])
+        if unknown.any():
+            known = ", ".join(f"{info.index} ({info.name})" for info in project.classes)
+            raise InputError(
+                f"Label {label[unknown].flat[0]} is no class of this project, so the stroke was taken back; paint with "
+                f"one of {known}."
+            )
 
     def verify_image(self) -> None:
         """The whole mask of the image that is shown is right."""
@@ -294,7 +332,16 @@ class Controller:
         if project is None or case is None:
             self.say("Open a project and choose an image first.")
             return
-        self._guarded(lambda: self._recorded(project.commit(decisions.verify_image(project, case)), case.id))
+
+        def act() -> None:
+            record = project.commit(decisions.verify_image(project, case))
+            self.queue.set_decided(settled(project, self.queue))
+            region = self.queue.current
+            if region is not None and region.case_id == case.id:
+                self.queue.put_down()
+            self._recorded(record, case.id)
+
+        self._guarded(act)
 
     def undo(self) -> None:
         """Turn back the last change, wherever it was."""
@@ -312,10 +359,11 @@ class Controller:
             if record is None or self.project is None:
                 self.say(nothing)
                 return
-            self.queue.set_decided(self.project.decisions())
+            self.queue.set_decided(settled(self.project, self.queue))
             region = self.project.record(record.target).region if record.target else ""
-            if region:
-                self.queue.go_to(region)
+            current = self.queue.go_to(region) if region else self.queue.current
+            if current is not None and current.case_id != record.case_id:
+                self.queue.put_down()  # a key must never settle a region that is not on the canvas
             self._recorded(record, record.case_id)
 
         self._guarded(act)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_metadcseg import keybindings
@@ -21,7 +21,7 @@ from napari_metadcseg.widgets.training_panel import TrainingPanel
 from src_core.errors import InputError, MetaDCSegError, ProjectLockedError
 from src_core.store.create import build_project, create_from_folders
 from src_core.store.export import export
-from src_core.store.project import Project
+from src_core.store.project import Project, project_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +43,11 @@ class MetaDCSegWidget(QWidget):
     ----------
     napari_viewer : napari.Viewer
         Given by napari, by this name, when the widget is opened from its menu.
+
+    Attributes
+    ----------
+    closed : bool
+        True once the project is free and training has ended.
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
@@ -59,6 +64,9 @@ class MetaDCSegWidget(QWidget):
         self._connect()
         self._timer = QTimer(self)
         self._timer.timeout.connect(self.controller.poll)
+        # napari destroys docked widgets without closing them; a lambda, since Qt drops slots of a dying object
+        self.closed = False
+        self.destroyed.connect(lambda _object=None: self._release())
         self._timer.start(POLL_MS)
 
     def _lay_out(self) -> None:
@@ -99,12 +107,20 @@ class MetaDCSegWidget(QWidget):
 
     def ask_open(self) -> None:
         """Ask for a project folder and open it."""
+        if not self.controller.may_switch():
+            return
         path = QFileDialog.getExistingDirectory(self, "Open a project (NAME.metadcseg)")
         if path:
             self.open_project(path)
 
     def open_project(self, path: str | Path) -> None:
         """Open a project; when it is open elsewhere, offer to open it read-only."""
+        if not self.controller.may_switch():
+            return
+        project = self.controller.project
+        if project is not None and project.writable and project.path == project_path(path):
+            self.controller.say(f"{project.name} is open in this window already.")
+            return
         try:
             self.controller.adopt(Project.open(path, write=True))
         except ProjectLockedError as error:
@@ -117,6 +133,8 @@ class MetaDCSegWidget(QWidget):
 
     def ask_folders(self) -> None:
         """Ask for folders and make a project from them."""
+        if not self.controller.may_switch():
+            return
         dialog = NewProjectDialog(self)
         dialog.setObjectName("new-project")
 
@@ -143,6 +161,8 @@ class MetaDCSegWidget(QWidget):
 
     def ask_layers(self) -> None:
         """Make a project from the layers that are open."""
+        if not self.controller.may_switch():
+            return
         try:
             cases, classes = cases_from_layers(self.viewer)
         except InputError as error:
@@ -203,13 +223,26 @@ class MetaDCSegWidget(QWidget):
         self.shut_down()
         super().closeEvent(event)
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Let go when the dock is closed by its cross: napari takes the widget out of it and closes nothing."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.shut_down()
+
     def shut_down(self) -> None:
         """Stop the timer and the training process, free the project; may be called twice."""
-        if not self._timer.isActive():
+        if self.closed:
             return
         self._timer.stop()
+        self._release()
+
+    def _release(self) -> None:
+        """Free what outlives the window. No Qt: it is also called when napari has destroyed the widget already."""
+        if self.closed:
+            return
+        self.closed = True
         keybindings.unbind(self.viewer)
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.controller.changed.disconnect(self._on_changed)
-        self.controller.close()
         self.scene.disconnect()
+        self.controller.close()

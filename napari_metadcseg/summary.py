@@ -8,6 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from napari_metadcseg.state import ImageRow, ProjectState, ReviewState
+from src_core.store.journal import Action
 
 if TYPE_CHECKING:
     from napari_metadcseg.state import Status
@@ -35,6 +36,14 @@ def project_state(project: Project, run: Run | None, queue: ReviewQueue) -> Proj
         verified_images=sum(row.status == "verified" for row in rows),
         verified_pixels=sum(verified.values()),
     )
+
+
+def settled(project: Project, queue: ReviewQueue) -> dict[str, str]:
+    """Regions that need no decision any more: decided one by one, or with their whole image."""
+    verified = {case_id: sum(kinds.values()) for case_id, kinds in project.verified_counts().items()}
+    done = {case.id for case in project.cases if _status(verified.get(case.id, 0), case) == "verified"}
+    whole = {region.id: str(Action.VERIFY_IMAGE) for region in queue.regions if region.case_id in done}
+    return whole | project.decisions()
 
 
 def _status(verified: int, case: CaseInfo) -> Status:

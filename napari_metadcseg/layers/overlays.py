@@ -94,7 +94,9 @@ OVERLAYS = (
 )
 """In the order of the switches."""
 
-REGION_COLORS = {"error": VERMILLION, "ambiguous": YELLOW}
+WHITE = "#FFFFFF"
+
+REGION_COLORS = {"error": WHITE, "ambiguous": YELLOW}
 """Outline of the region in hand, by its kind."""
 
 

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from napari_metadcseg.controller import Controller
     from napari_metadcseg.state import UiState
+    from src_core.data.case import CaseInfo
 
 IMAGE, LABEL, PROPOSAL, REGION = "image", "label", "proposal", "region"
-TYPICAL_CANVAS = 600
-"""Short side of a canvas, px; napari has no public way to ask for it."""
+LEAST_EXTENT = 16
+"""Smaller regions are shown as if they were this large, px, so that their surroundings stay in sight."""
 
 
 class Scene:
@@ -76,8 +77,8 @@ class Scene:
         project, case = self.controller.project, self.controller.case
         if project is None or case is None:
             return
-        image = project.read_image(case)
-        first = IMAGE not in self._ours
+        image = shown_channels(project.read_image(case))
+        first = not self._alive(IMAGE)
         if first or self._ours[IMAGE].rgb != (image.ndim == 3):
             self._drop(IMAGE)
             self._ours[IMAGE] = self.viewer.add_image(image, name=IMAGE, rgb=image.ndim == 3)
@@ -173,14 +174,19 @@ class Scene:
             layer.editable = False
             self._ours[REGION] = layer
             self.viewer.layers.selection.active = active
-        self._look_at(region.box, case.spacing)
+        self._look_at(region.box, case)
 
-    def _look_at(self, box: Box, spacing: tuple[float, ...]) -> None:
-        """Move the view so that the box takes about a third of it."""
-        middle = [s * (a + b - 1) / 2 for a, b, s in zip(box.start, box.stop, spacing, strict=True)]
-        extent = max(max(edge * s for edge, s in zip(box.shape, spacing, strict=True)), 20 * max(spacing))
+    def _look_at(self, box: Box, case: CaseInfo) -> None:
+        """Move the view so that the box takes about a third of it.
+
+        The whole image is fitted first: napari tells the size of its canvas only by the zoom that results.
+        """
+        self.viewer.reset_view()
+        edges = [max(edge, LEAST_EXTENT) for edge in box.shape]
+        closer = min(whole / edge for whole, edge in zip(case.shape, edges, strict=True)) / 3
+        middle = [s * (a + b - 1) / 2 for a, b, s in zip(box.start, box.stop, case.spacing, strict=True)]
+        self.viewer.scene.camera.zoom *= max(closer, 1.0)
         self.viewer.scene.camera.center = (0, *middle)
-        self.viewer.scene.camera.zoom = TYPICAL_CANVAS / (3 * extent) * 1.2
 
     # ---------------------------------------------------------------- painting
 
@@ -230,6 +236,11 @@ class Scene:
         for key in list(self._ours):
             self._drop(key)
         self._shown = ()
+
+
+def shown_channels(image: NDArray[Any]) -> NDArray[Any]:
+    """What can be shown of an image: grey, RGB or RGBA as they are, of others the first channel."""
+    return image if image.ndim == 2 or image.shape[2] in (3, 4) else image[..., 0]
 
 
 def painted_box(indices: list[tuple[Any, ...]], shape: tuple[int, ...]) -> Box | None:

@@ -40,6 +40,11 @@ class ReviewQueue:
         return self._filter
 
     @property
+    def regions(self) -> tuple[Region, ...]:
+        """All regions, settled ones and other kinds included."""
+        return tuple(self._regions.values())
+
+    @property
     def open(self) -> list[Region]:
         """Regions of the shown kind that wait for a decision, best score first, skipped ones at the end."""
         waiting = [
