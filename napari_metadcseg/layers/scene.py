@@ -160,13 +160,16 @@ class Scene:
         region, case = self.controller.state.review.region, self.controller.case
         numbers = None if region is None else self.controller.read_map("regions")
         if region is None or case is None or region.case_id != case.id or numbers is None:
-            self._drop(REGION)
+            if self._alive(REGION):  # hidden, not removed: napari takes a third of a second to remove a layer
+                self._ours[REGION].visible = False
             return
         mask = (numbers == region.number).astype(np.uint8)
         colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: REGION_COLORS[region.kind]})
         if self._alive(REGION):
             self._ours[REGION].data = mask
             self._ours[REGION].colormap = colors
+            self._ours[REGION].scale = case.spacing
+            self._ours[REGION].visible = True
         else:
             active = self.viewer.layers.selection.active
             layer = self.viewer.add_labels(mask, name=REGION, colormap=colors, scale=case.spacing)
