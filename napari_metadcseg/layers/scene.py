@@ -87,9 +87,9 @@ class Scene:
             self._ours[IMAGE].data = image
             if image.ndim == 2:
                 self._ours[IMAGE].reset_contrast_limits()
+        self._show_label(project.read_label(case))  # below the overlays: doubt is to be seen on the label
         for overlay in OVERLAYS:
             self._show_overlay(overlay)
-        self._show_label(project.read_label(case))
         self._show_proposal()
         for layer in self._ours.values():
             layer.scale = case.spacing

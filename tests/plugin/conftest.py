@@ -15,7 +15,7 @@ from napari_metadcseg.app import dock
 def wait_for():
     """Function that lets the window live until a condition holds."""
 
-    def wait(condition, seconds=90):
+    def wait(condition, seconds=240):
         deadline = time.monotonic() + seconds
         while not condition():
             QApplication.processEvents()

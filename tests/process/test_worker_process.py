@@ -17,7 +17,7 @@ from src_core.worker.client import WorkerClient, crash_sentence
 from src_core.worker.states import MOVES, TERMINAL, WorkerState
 
 pytestmark = pytest.mark.process
-PATIENCE = 120
+PATIENCE = 240
 
 
 @pytest.fixture
