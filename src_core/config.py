@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Method = Literal["metadcseg", "l2b", "teacher", "mixed", "finetune", "noisy", "clean"]
 Preset = Literal["quick", "standard", "thorough"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Norm = Literal["group", "instance"]
+Norm = Literal["group", "instance", "batch"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +52,13 @@ class TrainingSettings:
         Images are worked on at a resolution where the longer side is at most this many px.
     patch_size : int
         Edge of a square crop, px; a multiple of 16.
+    network : str
+        ``unet++`` (the paper's), ``unet``, ``dynunet``, ``segresnet``, ``swinunetr``, or a name given to
+        :func:`src_core.networks.registry.register`.
     base_width : int
         Channels of the network's first level; a multiple of 8.
     norm : str
-        ``group`` (8 groups) or ``instance``: both keep an image independent of its batch.
+        ``group`` (8 groups) or ``instance`` keep an image independent of its batch; ``batch`` is for comparison.
     learning_rate, weight_decay, grad_clip : float
         AdamW, polynomial decay of power 0.9, gradient norm clipped.
     ema_decay : float
@@ -90,6 +93,7 @@ class TrainingSettings:
     meta_batch_size: int = 4
     max_side: int = 256
     patch_size: int = 160
+    network: str = "unet++"
     base_width: int = 24
     norm: Norm = "group"
     learning_rate: float = 1e-3

@@ -3,7 +3,8 @@
 The published description names three centers, weighted distances, a threshold and a temperature; the formulas
 are our reading of it (docs/method.md). For two classes the uncertainty is ``1 - |q_fg - q_bg|``.
 
-Shape suffixes: B batch, C classes, R = C + 1 regions (the last is the boundary), D feature channels, H, W.
+Shape suffixes: B batch, C classes, R = C + 1 regions (the last is the boundary), D feature
+channels, X any number of space axes (2 or 3).
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from src_core.config import TrainingSettings
 
 
-def entropy(probabilities_BCHW: Tensor) -> Tensor:
-    """Entropy of each pixel divided by ``log C``, ``(B, H, W)`` in [0, 1]."""
-    terms: Tensor = torch.special.entr(probabilities_BCHW.clamp(0, 1)).sum(1)
-    return (terms / math.log(probabilities_BCHW.shape[1])).clamp(0, 1)
+def entropy(probabilities_BCX: Tensor) -> Tensor:
+    """Entropy of each pixel divided by ``log C``, ``(B, X)`` in [0, 1]."""
+    terms: Tensor = torch.special.entr(probabilities_BCX.clamp(0, 1)).sum(1)
+    return (terms / math.log(probabilities_BCX.shape[1])).clamp(0, 1)
 
 
 class Centers:
@@ -67,24 +68,25 @@ class Centers:
         self.values_RD = torch.zeros_like(self.values_RD)
         self.counts_R = torch.zeros_like(self.counts_R)
 
-    def fragments(self, teacher_BCHW: Tensor) -> Tensor:
-        """Soft membership in the regions, ``(B, R, H, W)``, sums to 1 over R."""
+    def fragments(self, teacher_BCX: Tensor) -> Tensor:
+        """Soft membership in the regions, ``(B, R, X)``, sums to 1 over R."""
         s = self._settings
-        boundary_BHW = torch.sigmoid((entropy(teacher_BCHW) - s.dcd_threshold) / s.dcd_softness)
-        sure = (1 - boundary_BHW).unsqueeze(1) * teacher_BCHW
-        return torch.cat([sure, boundary_BHW.unsqueeze(1)], dim=1)
+        boundary_BX = torch.sigmoid((entropy(teacher_BCX) - s.dcd_threshold) / s.dcd_softness)
+        sure = (1 - boundary_BX).unsqueeze(1) * teacher_BCX
+        return torch.cat([sure, boundary_BX.unsqueeze(1)], dim=1)
 
     @torch.no_grad()
-    def update(self, features_BDHW: Tensor, teacher_BCHW: Tensor, trust_BHW: Tensor) -> None:
+    def update(self, features_BDX: Tensor, teacher_BCX: Tensor, trust_BX: Tensor) -> None:
         """Move each center towards the trust-weighted mean of its region's features.
 
         A region with less than 16 px of weight leaves its center as it is. The first means count evenly, later ones
         with ``1 - dcd_momentum``.
         """
-        unit_BDHW = functional.normalize(features_BDHW, dim=1)
-        mass_BRHW = self.fragments(teacher_BCHW) * trust_BHW.unsqueeze(1)
-        totals_R = mass_BRHW.sum((0, 2, 3))
-        means_RD = torch.einsum("brhw,bdhw->rd", mass_BRHW, unit_BDHW) / totals_R.clamp_min(1e-6).unsqueeze(1)
+        unit_BDX = functional.normalize(features_BDX, dim=1)
+        mass_BRX = self.fragments(teacher_BCX) * trust_BX.unsqueeze(1)
+        totals_R = mass_BRX.flatten(2).sum((0, 2))
+        sums_RD = torch.einsum("brx,bdx->rd", mass_BRX.flatten(2), unit_BDX.flatten(2))
+        means_RD = sums_RD / totals_R.clamp_min(1e-6).unsqueeze(1)
         for region in range(self.classes + 1):
             if totals_R[region] < self.min_mass or not torch.isfinite(means_RD[region]).all():
                 continue
@@ -100,31 +102,31 @@ class Centers:
         pairs = max(len(centers_RD) * (len(centers_RD) - 1), 1)
         return (distances.sum() / pairs).clamp_min(1e-3)
 
-    def memberships(self, features_BDHW: Tensor) -> Tensor:
-        """Softmax over the known centers of minus distance over temperature, ``(B, R, H, W)``, sums to 1.
+    def memberships(self, features_BDX: Tensor) -> Tensor:
+        """Softmax over the known centers of minus distance over temperature, ``(B, R, X)``, sums to 1.
 
         Distances are cosine distances in units of :meth:`spread`, so that the temperature means the same early in
         training, when all features are alike, and late.
         """
-        unit_BDHW = functional.normalize(features_BDHW, dim=1)
-        distance_BRHW = 1 - torch.einsum("bdhw,rd->brhw", unit_BDHW, self.values_RD)
-        scores = -distance_BRHW / (self._settings.dcd_temperature * self.spread())
-        return scores.masked_fill(~self.known_R.view(1, -1, 1, 1), -torch.inf).softmax(1)
+        unit_BDX = functional.normalize(features_BDX, dim=1)
+        distance_BRX = 1 - torch.einsum("bd...,rd->br...", unit_BDX, self.values_RD)
+        scores = -distance_BRX / (self._settings.dcd_temperature * self.spread())
+        return scores.masked_fill(~self.known_R.view(1, -1, *[1] * (scores.ndim - 2)), -torch.inf).softmax(1)
 
     @torch.no_grad()
-    def uncertainty(self, features_BDHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
-        """One minus the gap between the two largest class memberships, ``(B, H, W)`` in [0, 1].
+    def uncertainty(self, features_BDX: Tensor, teacher_BCX: Tensor) -> Tensor:
+        """One minus the gap between the two largest class memberships, ``(B, X)`` in [0, 1].
 
         0 at the center of a class; 1 at the boundary center and wherever two classes are equally near. Until two
         classes have a center it is the teacher's entropy.
         """
         if int(self.known_R[: self.classes].sum()) < 2:
-            return entropy(teacher_BCHW)
-        best = self.memberships(features_BDHW)[:, : self.classes].topk(2, dim=1).values
+            return entropy(teacher_BCX)
+        best = self.memberships(features_BDX)[:, : self.classes].topk(2, dim=1).values
         return (1 - (best[:, 0] - best[:, 1])).clamp(0, 1)
 
 
-def pixel_emphasis(uncertainty_BHW: Tensor, floor: float) -> Tensor:
+def pixel_emphasis(uncertainty_BX: Tensor, floor: float) -> Tensor:
     """Weight of each pixel in the loss, ``floor + (1 - floor) u``, mean 1 in each image."""
-    emphasis = floor + (1 - floor) * uncertainty_BHW
-    return emphasis / emphasis.mean((1, 2), keepdim=True).clamp_min(1e-6)
+    emphasis = floor + (1 - floor) * uncertainty_BX
+    return emphasis / emphasis.flatten(1).mean(1).view(-1, *[1] * (emphasis.ndim - 1)).clamp_min(1e-6)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from src_core.data.case import ClassInfo
-    from src_core.networks.unetplusplus import UNetPlusPlus
+    from src_core.networks.segmenter import Segmenter
 
 
 def predict_folder(
@@ -82,15 +82,15 @@ def predict_folder(
     return written
 
 
-def predict(teacher: UNetPlusPlus, image: NDArray[np.generic], channels: int, max_side: int) -> NDArray[np.uint8]:
+def predict(teacher: Segmenter, image: NDArray[np.generic], channels: int, max_side: int) -> NDArray[np.uint8]:
     """Most probable class of every pixel of an image, uint8, at the image's own size."""
     size = (image.shape[0], image.shape[1])
     values = resize_image(normalise(image, channels), work_shape(size, max_side))
     device = next(teacher.parameters()).device
-    probabilities_1CHW, _ = teacher_prediction(teacher, torch.from_numpy(values)[None].to(device), zooms=ZOOMS)
-    if tuple(probabilities_1CHW.shape[-2:]) != size:
-        probabilities_1CHW = functional.interpolate(probabilities_1CHW, size=size, mode="bilinear", align_corners=False)
-    return probabilities_1CHW[0].argmax(0).cpu().numpy().astype(np.uint8)
+    probabilities_1CX, _ = teacher_prediction(teacher, torch.from_numpy(values)[None].to(device), zooms=ZOOMS)
+    if tuple(probabilities_1CX.shape[-2:]) != size:
+        probabilities_1CX = functional.interpolate(probabilities_1CX, size=size, mode="bilinear", align_corners=False)
+    return probabilities_1CX[0].argmax(0).cpu().numpy().astype(np.uint8)
 
 
 def class_values(label: NDArray[np.uint8], classes: tuple[ClassInfo, ...]) -> NDArray[np.generic]:

@@ -85,9 +85,9 @@ class Scorer:
         centers = self.learner.centers
         centers.forget()
         for case in cases:
-            image = case.image_IHW[None].to(self.learner.device)
-            teacher_1CHW, features_1DHW = teacher_prediction(self.learner.teacher, image)
-            centers.update(features_1DHW, teacher_1CHW, torch.ones_like(teacher_1CHW[:, 0]))
+            image = case.image_IX[None].to(self.learner.device)
+            teacher_1CX, features_1DX = teacher_prediction(self.learner.teacher, image)
+            centers.update(features_1DX, teacher_1CX, torch.ones_like(teacher_1CX[:, 0]))
 
     def maps(self, index: int, case: WorkCase, label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> Maps:
         """Score one case.
@@ -101,29 +101,29 @@ class Scorer:
             Current label and how it was verified, at the image's own size.
         """
         learner = self.learner
-        image = case.image_IHW[None].to(learner.device)
-        teacher_1CHW, features_1DHW = teacher_prediction(learner.teacher, image, zooms=ZOOMS)
-        uncertainty_1HW = learner.centers.uncertainty(features_1DHW, teacher_1CHW)
-        evidence_1CHW = learner.memory.read(index)[None].to(learner.device)
+        image = case.image_IX[None].to(learner.device)
+        teacher_1CX, features_1DX = teacher_prediction(learner.teacher, image, zooms=ZOOMS)
+        uncertainty_1X = learner.centers.uncertainty(features_1DX, teacher_1CX)
+        evidence_1CX = learner.memory.read(index)[None].to(learner.device)
         size = (label.shape[0], label.shape[1])
-        judged_1CHW = self._judged(teacher_1CHW, evidence_1CHW, case)
-        teacher = _enlarged(teacher_1CHW, size)
-        evidence = _enlarged(evidence_1CHW, size)
-        uncertainty = _enlarged(uncertainty_1HW[None], size)[0, 0]
-        posterior = _enlarged(judged_1CHW, size)
+        judged_1CX = self._judged(teacher_1CX, evidence_1CX, case)
+        teacher = _enlarged(teacher_1CX, size)
+        evidence = _enlarged(evidence_1CX, size)
+        uncertainty = _enlarged(uncertainty_1X[None], size)[0, 0]
+        posterior = _enlarged(judged_1CX, size)
         return self._at_full_size(teacher, evidence, posterior, uncertainty, label, verified)
 
-    def _judged(self, teacher_1CHW: Tensor, evidence_1CHW: Tensor, case: WorkCase) -> Tensor:
+    def _judged(self, teacher_1CX: Tensor, evidence_1CX: Tensor, case: WorkCase) -> Tensor:
         """Posterior of every class: by the judge if there is one, else from prior and evidence (eq. 4)."""
         if self.learner.judge is None:
             prior = self.learner.settings.prior_scale
             return log_posterior(
-                teacher_1CHW, evidence_1CHW, evidence_scale=self.evidence_scale, prior_scale=prior
+                teacher_1CX, evidence_1CX, evidence_scale=self.evidence_scale, prior_scale=prior
             ).softmax(1)
         judged = self.learner.judge.posterior(
-            teacher_1CHW[0].cpu().numpy(), evidence_1CHW[0].cpu().numpy(), case.given_HW.numpy()
+            teacher_1CX[0].cpu().numpy(), evidence_1CX[0].cpu().numpy(), case.given_X.numpy()
         )
-        return torch.from_numpy(judged)[None].to(teacher_1CHW.device)
+        return torch.from_numpy(judged)[None].to(teacher_1CX.device)
 
     def _at_full_size(
         self,

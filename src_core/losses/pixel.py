@@ -1,6 +1,6 @@
 """Cross-entropy of every pixel, kept apart until it has its weight.
 
-Shape suffixes: B batch, C classes, H height, W width.
+Shape suffixes: B batch, C classes, X any number of space axes (2 or 3).
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def pixel_cross_entropy(logits_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
+def pixel_cross_entropy(logits_BCX: Tensor, labels_BX: Tensor) -> Tensor:
     """Cross-entropy ``-log softmax(z)[label]`` of each pixel, >= 0.
 
     Parameters
     ----------
-    logits_BCHW : Tensor, float
-    labels_BHW : Tensor, int64
+    logits_BCX : Tensor, float
+    labels_BX : Tensor, int64
         Class index, or ``IGNORE`` where there is none.
 
     Returns
     -------
-    Tensor, float, (B, H, W)
+    Tensor, float, (B, X)
         0 where the label is ``IGNORE``.
     """
-    return functional.cross_entropy(logits_BCHW, labels_BHW, reduction="none", ignore_index=IGNORE)
+    return functional.cross_entropy(logits_BCX, labels_BX, reduction="none", ignore_index=IGNORE)
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:

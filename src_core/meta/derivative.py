@@ -12,7 +12,7 @@ All pixels and all labels follow from one directional derivative of the logits a
 In words: how much likelier label c becomes at p when the network takes one step on the verified pixels. This is
 exact, equal to differentiating through the virtual step (double backward), and keeps no second-order graph.
 
-Shape suffixes: B batch, C classes, I input channels, H height, W width.
+Shape suffixes: B batch, C classes, I input channels, X any number of space axes (2 or 3).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def logits_along(network: nn.Module, direction: Mapping[str, Tensor], images_BIHW: Tensor) -> tuple[Tensor, Tensor]:
+def logits_along(network: nn.Module, direction: Mapping[str, Tensor], images_BIX: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and their derivative when the parameters move along a direction.
 
     Parameters
@@ -39,11 +39,11 @@ def logits_along(network: nn.Module, direction: Mapping[str, Tensor], images_BIH
         statistics are left as they are.
     direction : mapping of parameter name to Tensor
         ``v``; parameters that are missing do not move.
-    images_BIHW : Tensor, float32 or float64
+    images_BIX : Tensor, float32 or float64
 
     Returns
     -------
-    logits_BCHW, derivative_BCHW : Tensor
+    logits_BCX, derivative_BCX : Tensor
         ``f(x; theta)`` and ``d/dt f(x; theta + t v)`` at t = 0; no graph is kept.
     """
     buffers = {name: value.clone() for name, value in network.named_buffers()}
@@ -52,11 +52,11 @@ def logits_along(network: nn.Module, direction: Mapping[str, Tensor], images_BIH
             name: _dual(value.detach(), direction[name]) if name in direction else value.detach()
             for name, value in network.named_parameters()
         }
-        output = functional_call(network, {**moving, **buffers}, (images_BIHW,))
-        logits_BCHW, derivative_BCHW = forward_ad.unpack_dual(output)  # type: ignore[no-untyped-call]
-        if derivative_BCHW is None:
-            derivative_BCHW = torch.zeros_like(logits_BCHW)
-        return logits_BCHW.clone(), derivative_BCHW.clone()
+        output = functional_call(network, {**moving, **buffers}, (images_BIX,))
+        logits_BCX, derivative_BCX = forward_ad.unpack_dual(output)  # type: ignore[no-untyped-call]
+        if derivative_BCX is None:
+            derivative_BCX = torch.zeros_like(logits_BCX)
+        return logits_BCX.clone(), derivative_BCX.clone()
 
 
 def _dual(value: Tensor, tangent: Tensor) -> Tensor:
@@ -64,17 +64,17 @@ def _dual(value: Tensor, tangent: Tensor) -> Tensor:
     return dual
 
 
-def label_weights(logits_BCHW: Tensor, derivative_BCHW: Tensor) -> Tensor:
+def label_weights(logits_BCX: Tensor, derivative_BCX: Tensor) -> Tensor:
     """Meta weight of every label at every pixel (eq. 2); its softmax-weighted sum over labels is 0.
 
     Returns
     -------
-    Tensor, (B, C, H, W)
+    Tensor, (B, C, X)
         Signed; positive where a step on the verified pixels speaks for the label. A pixel that the network
         already fits has weights near 0 whatever its label: that is no evidence, not distrust.
     """
-    softmax_BCHW = logits_BCHW.softmax(1)
-    return (softmax_BCHW * derivative_BCHW).sum(1, keepdim=True) - derivative_BCHW
+    softmax_BCX = logits_BCX.softmax(1)
+    return (softmax_BCX * derivative_BCX).sum(1, keepdim=True) - derivative_BCX
 
 
 def gradient(network: nn.Module, loss: Tensor) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ This is ours, not the paper's. The judge is used only where it was earned: it mu
 than the teacher alone, and the verified images must be as often wrong as the others look (somebody who verifies only
 good masks would otherwise teach it that all masks are good).
 
-Shape suffixes: C classes, H height, W width, N pixels, F features.
+Shape suffixes: C classes, X any number of space axes (2 or 3), N pixels, F features.
 """
 
 from __future__ import annotations
@@ -70,57 +70,57 @@ def best_shift(distance: NDArray[np.float64], probability: NDArray[np.floating])
 
 
 def features(
-    teacher_CHW: NDArray[np.floating],
-    evidence_CHW: NDArray[np.floating],
-    given_HW: NDArray[np.uint8],
+    teacher_CX: NDArray[np.floating],
+    evidence_CX: NDArray[np.floating],
+    given_X: NDArray[np.uint8],
     index: int,
 ) -> NDArray[np.float64]:
     """Features of every pixel for one class.
 
     Parameters
     ----------
-    teacher_CHW : array, float, in [0, 1]
-    evidence_CHW : array, float
-    given_HW : array, uint8
+    teacher_CX : array, float, in [0, 1]
+    evidence_CX : array, float
+    given_X : array, uint8
         Given label; ``IGNORE`` counts as outside of every class.
     index : int
         The class.
 
     Returns
     -------
-    array, float64, (H, W, 4)
+    array, float64, (X, 4)
     """
-    probability = np.clip(teacher_CHW[index].astype(np.float64), 1e-6, 1 - 1e-6)
+    probability = np.clip(teacher_CX[index].astype(np.float64), 1e-6, 1 - 1e-6)
     log_odds = np.clip(np.log(probability / (1 - probability)), -MAX_LOG_ODDS, MAX_LOG_ODDS)
-    distance = signed_distance(given_HW == index)
+    distance = signed_distance(given_X == index)
     shifted = distance - best_shift(distance, probability)
-    rival = np.delete(evidence_CHW, index, axis=0).max(axis=0)
+    rival = np.delete(evidence_CX, index, axis=0).max(axis=0)
     smooth = ndimage.gaussian_filter(log_odds, SMOOTHING)
-    return np.stack([log_odds, smooth, shifted, evidence_CHW[index] - rival], axis=-1)
+    return np.stack([log_odds, smooth, shifted, evidence_CX[index] - rival], axis=-1)
 
 
 @dataclass(frozen=True)
 class VerifiedImage:
-    """One verified image as the judge sees it, all ``(…, H, W)``.
+    """One verified image as the judge sees it, all ``(…, X)``.
 
     Attributes
     ----------
-    teacher_CHW : array, float, in [0, 1]
-    evidence_CHW : array, float
-    given_HW, true_HW : array, uint8
-    verified_HW : array, bool
+    teacher_CX : array, float, in [0, 1]
+    evidence_CX : array, float
+    given_X, true_X : array, uint8
+    verified_X : array, bool
     """
 
-    teacher_CHW: NDArray[np.floating]
-    evidence_CHW: NDArray[np.floating]
-    given_HW: NDArray[np.uint8]
-    true_HW: NDArray[np.uint8]
-    verified_HW: NDArray[np.bool_]
+    teacher_CX: NDArray[np.floating]
+    evidence_CX: NDArray[np.floating]
+    given_X: NDArray[np.uint8]
+    true_X: NDArray[np.uint8]
+    verified_X: NDArray[np.bool_]
 
     @property
-    def usable_HW(self) -> NDArray[np.bool_]:
+    def usable_X(self) -> NDArray[np.bool_]:
         """Verified pixels that have a given label."""
-        mask: NDArray[np.bool_] = self.verified_HW & (self.given_HW != IGNORE) & (self.true_HW != IGNORE)
+        mask: NDArray[np.bool_] = self.verified_X & (self.given_X != IGNORE) & (self.true_X != IGNORE)
         return mask
 
 
@@ -138,14 +138,14 @@ class Judge:
 
     def posterior(
         self,
-        teacher_CHW: NDArray[np.floating],
-        evidence_CHW: NDArray[np.floating],
-        given_HW: NDArray[np.uint8],
+        teacher_CX: NDArray[np.floating],
+        evidence_CX: NDArray[np.floating],
+        given_X: NDArray[np.uint8],
     ) -> NDArray[np.float32]:
-        """Probability of every class at every pixel, float32, ``(C, H, W)``, sums to 1 over C."""
-        scores = [np.zeros(given_HW.shape)]
+        """Probability of every class at every pixel, float32, ``(C, X)``, sums to 1 over C."""
+        scores = [np.zeros(given_X.shape)]
         for index, (intercept, *weights) in enumerate(self.coefficients, start=1):
-            scores.append(intercept + features(teacher_CHW, evidence_CHW, given_HW, index) @ np.array(weights))
+            scores.append(intercept + features(teacher_CX, evidence_CX, given_X, index) @ np.array(weights))
         stacked = np.stack(scores)
         stacked -= stacked.max(axis=0)
         exponent = np.exp(stacked)
@@ -171,9 +171,9 @@ def earned_judge(images: Sequence[VerifiedImage], classes: int, disagreement: fl
         often or less in disagreement with the teacher than the others, or when held-out images are not predicted
         better than by the teacher alone.
     """
-    usable = [image for image in images if image.usable_HW.any()]
-    wrong = sum(int((image.given_HW != image.true_HW)[image.usable_HW].sum()) for image in usable)
-    pixels = sum(int(image.usable_HW.sum()) for image in usable)
+    usable = [image for image in images if image.usable_X.any()]
+    wrong = sum(int((image.given_X != image.true_X)[image.usable_X].sum()) for image in usable)
+    pixels = sum(int(image.usable_X.sum()) for image in usable)
     if len(usable) < MIN_IMAGES or pixels < MIN_PIXELS or wrong < MIN_WRONG:
         return None
     if _disagreement(usable) < disagreement / 2:
@@ -188,18 +188,18 @@ def earned_judge(images: Sequence[VerifiedImage], classes: int, disagreement: fl
 
 
 def _disagreement(images: Sequence[VerifiedImage]) -> float:
-    differing = [(image.teacher_CHW.argmax(axis=0) != image.given_HW)[image.usable_HW] for image in images]
+    differing = [(image.teacher_CX.argmax(axis=0) != image.given_X)[image.usable_X] for image in images]
     return float(np.concatenate(differing).mean())
 
 
 def _fit_class(images: Sequence[VerifiedImage], index: int) -> tuple[float, ...] | None:
     inputs, targets, owners = [], [], []
     for number, image in enumerate(images):
-        chosen = np.flatnonzero(image.usable_HW)
+        chosen = np.flatnonzero(image.usable_X)
         chosen = chosen[:: max(1, len(chosen) // MAX_PIXELS_AN_IMAGE)]
-        values = features(image.teacher_CHW, image.evidence_CHW, image.given_HW, index)
+        values = features(image.teacher_CX, image.evidence_CX, image.given_X, index)
         inputs.append(values.reshape(-1, FEATURES)[chosen])
-        targets.append(image.true_HW.ravel()[chosen] == index)
+        targets.append(image.true_X.ravel()[chosen] == index)
         owners.append(np.full(len(chosen), number))
     x_NF, y_N, owner_N = np.concatenate(inputs), np.concatenate(targets), np.concatenate(owners)
     if not _predicts_better(x_NF, y_N, owner_N % 2 == 0):

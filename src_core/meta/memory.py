@@ -3,7 +3,7 @@
 The weights of one step are noisy, since they come from a few verified crops. The memory keeps a running mean a
 pixel and class, in the case's own frame, however the crop was turned.
 
-Shape suffixes: B batch, C classes, H height, W width.
+Shape suffixes: B batch, C classes, X any number of space axes (2 or 3).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CLIP = 8.0
 """Weights are cut at this many times their mean magnitude."""
 
 
-def common_mode_removed(weights_BCHW: Tensor, candidates_BHW: Tensor, pseudo_BHW: Tensor) -> Tensor:
+def common_mode_removed(weights_BCX: Tensor, candidates_BX: Tensor, pseudo_BX: Tensor) -> Tensor:
     """Subtract, class by class, the batch mean over the pixels that carry this class as a candidate.
 
     The direction ``v`` mostly says that the network draws too much or too little; that moves every pixel of a
@@ -29,52 +29,52 @@ def common_mode_removed(weights_BCHW: Tensor, candidates_BHW: Tensor, pseudo_BHW
 
     Parameters
     ----------
-    weights_BCHW : Tensor
-    candidates_BHW, pseudo_BHW : Tensor, int64
+    weights_BCX : Tensor
+    candidates_BX, pseudo_BX : Tensor, int64
         Label in question (``IGNORE`` where there is none) and the teacher's label.
     """
-    centered = weights_BCHW.clone()
-    for index in range(weights_BCHW.shape[1]):
-        carriers = ((candidates_BHW == index) | (pseudo_BHW == index)) & (candidates_BHW != IGNORE)
+    centered = weights_BCX.clone()
+    for index in range(weights_BCX.shape[1]):
+        carriers = ((candidates_BX == index) | (pseudo_BX == index)) & (candidates_BX != IGNORE)
         if carriers.any():
-            centered[:, index] -= weights_BCHW[:, index][carriers].mean()
+            centered[:, index] -= weights_BCX[:, index][carriers].mean()
     return centered
 
 
-def normalised(weights_BCHW: Tensor, candidates_BHW: Tensor, pseudo_BHW: Tensor) -> Tensor:
+def normalised(weights_BCX: Tensor, candidates_BX: Tensor, pseudo_BX: Tensor) -> Tensor:
     """Divide by the mean magnitude over both candidate maps of the batch and clip at +-8; 0 stays 0."""
-    valid = candidates_BHW != IGNORE
+    valid = candidates_BX != IGNORE
     if not valid.any():
-        return torch.zeros_like(weights_BCHW)
+        return torch.zeros_like(weights_BCX)
     both = torch.cat(
         [
-            weights_BCHW.gather(1, torch.where(valid, candidates_BHW, 0).unsqueeze(1)).squeeze(1)[valid],
-            weights_BCHW.gather(1, pseudo_BHW.unsqueeze(1)).squeeze(1)[valid],
+            weights_BCX.gather(1, torch.where(valid, candidates_BX, 0).unsqueeze(1)).squeeze(1)[valid],
+            weights_BCX.gather(1, pseudo_BX.unsqueeze(1)).squeeze(1)[valid],
         ]
     )
-    return (weights_BCHW / both.abs().mean().clamp_min(1e-20)).clamp(-CLIP, CLIP)
+    return (weights_BCX / both.abs().mean().clamp_min(1e-20)).clamp(-CLIP, CLIP)
 
 
 class EvidenceMemory:
-    """Running mean of the normalised weights, float16, one ``(C, H, W)`` map a case.
+    """Running mean of the normalised weights, float16, one ``(C, X)`` map a case.
 
     Parameters
     ----------
-    shapes : list of (int, int)
-        Height and width of the cases.
+    shapes : list of tuple of int
+        Sides of the cases, px.
     classes : int
     """
 
-    def __init__(self, shapes: list[tuple[int, int]], classes: int) -> None:
+    def __init__(self, shapes: list[tuple[int, ...]], classes: int) -> None:
         self.maps = [torch.zeros((classes, *shape), dtype=torch.float16) for shape in shapes]
 
     def read(self, case: int) -> Tensor:
-        """Evidence of a case, float32, ``(C, H, W)``; 0 is no evidence."""
+        """Evidence of a case, float32, ``(C, X)``; 0 is no evidence."""
         return self.maps[case].float()
 
-    def update(self, case: int, weights_CHW: Tensor, covered_HW: Tensor, rate: float) -> None:
+    def update(self, case: int, weights_CX: Tensor, covered_X: Tensor, rate: float) -> None:
         """Move the covered pixels towards new weights by ``rate``; non-finite weights change nothing."""
-        usable = covered_HW & torch.isfinite(weights_CHW).all(0)
+        usable = covered_X & torch.isfinite(weights_CX).all(0)
         old = self.maps[case].float()
-        new = (1 - rate) * old + rate * torch.nan_to_num(weights_CHW)
+        new = (1 - rate) * old + rate * torch.nan_to_num(weights_CX)
         self.maps[case] = torch.where(usable, new, old).half()

@@ -1,6 +1,6 @@
 """The cases of a project at the resolution that training works on.
 
-Shape suffixes: I input channels, H height, W width (of one case, so they differ between cases).
+Shape suffixes: I input channels, X space axes (2 or 3) of one case; sides differ between cases.
 """
 
 from __future__ import annotations
@@ -29,39 +29,39 @@ class WorkCase:
     Attributes
     ----------
     info : CaseInfo
-    image_IHW : Tensor, float32
+    image_IX : Tensor, float32
         Zero mean and unit spread after clipping at the 0.5 and 99.5 percentiles.
-    label_HW : Tensor, uint8
+    label_X : Tensor, uint8
         Current label: class index or ``IGNORE``.
-    given_HW : Tensor, uint8
+    given_X : Tensor, uint8
         The label that the source mask gave.
-    verified_HW : Tensor, uint8
+    verified_X : Tensor, uint8
         Values of :class:`~src_core.data.case.Verified`; 0 where the label is ``IGNORE``.
     """
 
     info: CaseInfo
-    image_IHW: torch.Tensor
-    label_HW: torch.Tensor
-    given_HW: torch.Tensor
-    verified_HW: torch.Tensor
+    image_IX: torch.Tensor
+    label_X: torch.Tensor
+    given_X: torch.Tensor
+    verified_X: torch.Tensor
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width at working resolution, px."""
-        return int(self.label_HW.shape[0]), int(self.label_HW.shape[1])
+    def shape(self) -> tuple[int, ...]:
+        """Sides at working resolution, px."""
+        return tuple(self.label_X.shape)
 
     @property
     def verified_pixels(self) -> int:
         """Number of verified pixels at working resolution."""
-        return int((self.verified_HW > 0).sum())
+        return int((self.verified_X > 0).sum())
 
     @property
-    def candidate_HW(self) -> torch.Tensor:
+    def candidate_X(self) -> torch.Tensor:
         """The label whose truth is in question: the given one where a person has decided, else the current one.
 
         Only so do verified pixels show how good the weights are at telling right labels from wrong ones.
         """
-        return torch.where(self.verified_HW > 0, self.given_HW, self.label_HW)
+        return torch.where(self.verified_X > 0, self.given_X, self.label_X)
 
 
 def work_shape(shape: tuple[int, ...], max_side: int) -> tuple[int, int]:
@@ -84,12 +84,12 @@ def normalise(image: NDArray[np.generic], channels: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
 
 
-def resize_image(image_IHW: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+def resize_image(image_IX: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
     """Resample linearly, smoothing first when shrinking."""
-    if image_IHW.shape[1:] == shape:
-        return image_IHW
-    full = (image_IHW.shape[0], *shape)
-    return np.asarray(resize(image_IHW, full, order=1, anti_aliasing=True, preserve_range=True), dtype=np.float32)
+    if image_IX.shape[1:] == shape:
+        return image_IX
+    full = (image_IX.shape[0], *shape)
+    return np.asarray(resize(image_IX, full, order=1, anti_aliasing=True, preserve_range=True), dtype=np.float32)
 
 
 def resize_labels(labels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
@@ -103,7 +103,45 @@ def resize_labels(labels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[
     return np.ascontiguousarray(labels[np.ix_(rows, columns)])
 
 
-class WorkingSet:
+class CaseSet:
+    """Cases in memory, all that training needs to know of them.
+
+    Parameters
+    ----------
+    cases : list of WorkCase
+        At least one; all with the same number of channels and of space axes.
+    classes : int
+        Background included.
+    """
+
+    def __init__(self, cases: list[WorkCase], classes: int) -> None:
+        self.cases = cases
+        self.classes = classes
+        self.channels = int(cases[0].image_IX.shape[0])
+        self.spatial_dims = len(cases[0].shape)
+
+    def refresh(self) -> bool:
+        """Take up what was verified meanwhile; True if there was something new."""
+        return False
+
+    def verified_summary(self) -> dict[str, int]:
+        """Verified pixels in use, at working resolution: in all, and by how they were verified."""
+        counts = np.zeros(4, dtype=np.int64)
+        images = 0
+        for case in self.cases:
+            kinds = np.bincount(case.verified_X.numpy().ravel(), minlength=4)[:4]
+            counts += kinds
+            images += int(kinds[1:].sum() > 0)
+        return {
+            "pixels": int(counts[1:].sum()),
+            "images": images,
+            "confirmed": int(counts[Verified.CONFIRMED]),
+            "corrected": int(counts[Verified.CORRECTED]),
+            "background": int(counts[Verified.BACKGROUND]),
+        }
+
+
+class WorkingSet(CaseSet):
     """All cases of a project at working resolution, kept in step with what is verified meanwhile.
 
     Parameters
@@ -120,18 +158,18 @@ class WorkingSet:
         self._project = project
         self._max_side = max_side
         self._version = project.version()
-        self.channels = max(case.channels for case in project.cases)
-        self.classes = len(project.classes)
-        self.cases = [self._load(case) for case in project.cases]
+        channels = max(case.channels for case in project.cases)
+        super().__init__([self._load(case, channels) for case in project.cases], len(project.classes))
 
-    def _load(self, case: CaseInfo) -> WorkCase:
+    def _load(self, case: CaseInfo, channels: int) -> WorkCase:
         shape = work_shape(case.shape, self._max_side)
-        image = resize_image(normalise(self._project.read_image(case), self.channels), shape)
+        image = resize_image(normalise(self._project.read_image(case), channels), shape)
         given = resize_labels(self._project.read_given(case), shape)
-        label, verified = self._labels(case, shape)
+        label, verified = self._labels(case)
         return WorkCase(case, torch.from_numpy(image), label, torch.from_numpy(given), verified)
 
-    def _labels(self, case: CaseInfo, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _labels(self, case: CaseInfo) -> tuple[torch.Tensor, torch.Tensor]:
+        shape = work_shape(case.shape, self._max_side)
         label, verified = self._project.read_labels(case)
         label, verified = resize_labels(label, shape), resize_labels(verified, shape)
         verified[label == IGNORE] = Verified.NO
@@ -150,21 +188,5 @@ class WorkingSet:
             return False
         self._version = version
         for case in self.cases:
-            case.label_HW, case.verified_HW = self._labels(case.info, case.shape)
+            case.label_X, case.verified_X = self._labels(case.info)
         return True
-
-    def verified_summary(self) -> dict[str, int]:
-        """Verified pixels in use, at working resolution: in all, and by how they were verified."""
-        counts = np.zeros(4, dtype=np.int64)
-        images = 0
-        for case in self.cases:
-            kinds = np.bincount(case.verified_HW.numpy().ravel(), minlength=4)[:4]
-            counts += kinds
-            images += int(kinds[1:].sum() > 0)
-        return {
-            "pixels": int(counts[1:].sum()),
-            "images": images,
-            "confirmed": int(counts[Verified.CONFIRMED]),
-            "corrected": int(counts[Verified.CORRECTED]),
-            "background": int(counts[Verified.BACKGROUND]),
-        }

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     import torch
 
-    from src_core.networks.unetplusplus import UNetPlusPlus
+    from src_core.networks.segmenter import Segmenter
     from src_core.train.learner import Learner
 
-FORMAT = "metadcseg-checkpoint-1"
+FORMAT = "metadcseg-checkpoint-2"
 NAME = "checkpoint.safetensors"
 _FREE = ("epochs", "threads", "device", "preset")
 """Settings that may differ between a checkpoint and the run that goes on from it."""
@@ -51,6 +51,7 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "lengths": learner.lengths,
         "classes": learner.classes,
         "channels": learner.channels,
+        "spatial_dims": learner.spatial_dims,
         "settings": asdict(learner.settings),
     }
     with storage_errors(target, "The checkpoint before is still there."):
@@ -95,7 +96,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     return header
 
 
-def load_teacher(folder: Path, device: torch.device) -> tuple[UNetPlusPlus, dict[str, Any]]:
+def load_teacher(folder: Path, device: torch.device) -> tuple[Segmenter, dict[str, Any]]:
     """The teacher of a run by itself, ready to predict, and the header of its checkpoint.
 
     Raises
@@ -105,7 +106,8 @@ def load_teacher(folder: Path, device: torch.device) -> tuple[UNetPlusPlus, dict
     """
     header = read_header(folder)
     settings = TrainingSettings.from_mapping(header["settings"])
-    teacher = build_network(int(header["channels"]), int(header["classes"]), settings)
+    channels, classes, dims = (int(header[name]) for name in ("channels", "classes", "spatial_dims"))
+    teacher = build_network(channels, classes, settings, spatial_dims=dims)
     try:
         with safe_open(folder / NAME, framework="pt") as file:
             names = [name for name in file.keys() if name.startswith("teacher/")]

@@ -12,7 +12,7 @@ from src_core.data.case import IGNORE
 
 if TYPE_CHECKING:
     from src_core.config import TrainingSettings
-    from src_core.train.cases import WorkingSet
+    from src_core.train.cases import CaseSet
 
 LOW_RATE = 0.1
 MIN_CONFIRMED_SHARE = 0.25
@@ -43,7 +43,7 @@ class Plan:
     notice: str
 
 
-def make_plan(data: WorkingSet, settings: TrainingSettings) -> Plan:
+def make_plan(data: CaseSet, settings: TrainingSettings) -> Plan:
     """Look at what is verified now and decide what it allows (docs/method.md, failure modes)."""
     summary = data.verified_summary()
     counts = _class_counts(data)
@@ -86,10 +86,10 @@ def _too_few(pixels: int, needed: int) -> str:
     )
 
 
-def _class_counts(data: WorkingSet) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _class_counts(data: CaseSet) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     counts = np.zeros(data.classes, dtype=np.int64)
     for case in data.cases:
-        labels = case.label_HW[(case.verified_HW > 0) & (case.label_HW != IGNORE)].numpy()
+        labels = case.label_X[(case.verified_X > 0) & (case.label_X != IGNORE)].numpy()
         counts += np.bincount(labels, minlength=data.classes)[: data.classes]
     return counts
 

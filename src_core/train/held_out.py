@@ -43,10 +43,10 @@ def look(learner: Learner, cases: list[WorkCase], chosen: tuple[int, ...]) -> tu
     parts = []
     for index in _evenly(chosen):
         case = cases[index]
-        teacher_BCHW, _ = teacher_prediction(learner.teacher, case.image_IHW[None].to(learner.device), mirror=False)
-        mask = ((case.verified_HW > 0) & (case.label_HW != IGNORE)).numpy()
-        probabilities = teacher_BCHW[0].cpu()
-        truth, predicted = case.label_HW.numpy()[mask], probabilities.argmax(0).numpy()[mask]
+        teacher_BCX, _ = teacher_prediction(learner.teacher, case.image_IX[None].to(learner.device), mirror=False)
+        mask = ((case.verified_X > 0) & (case.label_X != IGNORE)).numpy()
+        probabilities = teacher_BCX[0].cpu()
+        truth, predicted = case.label_X.numpy()[mask], probabilities.argmax(0).numpy()[mask]
         for label in range(learner.classes):
             overlap[label] += 2 * np.sum((truth == label) & (predicted == label))
             sizes[label] += np.sum(truth == label) + np.sum(predicted == label)
@@ -57,21 +57,21 @@ def look(learner: Learner, cases: list[WorkCase], chosen: tuple[int, ...]) -> tu
 
 
 def _examples(
-    probabilities_CHW: torch.Tensor,
-    evidence_CHW: torch.Tensor,
+    probabilities_CX: torch.Tensor,
+    evidence_CX: torch.Tensor,
     case: WorkCase,
     mask: NDArray[np.bool_],
     index: int,
 ) -> Examples:
     """Up to 4,000 evenly taken pixels of one case."""
-    chosen = np.flatnonzero(mask.ravel() & (case.given_HW.numpy().ravel() != IGNORE))
+    chosen = np.flatnonzero(mask.ravel() & (case.given_X.numpy().ravel() != IGNORE))
     chosen = chosen[:: max(1, len(chosen) // 4000)]
-    given = torch.from_numpy(case.given_HW.numpy().ravel()[chosen].astype(np.int64))[None]
-    odds = _margin(probabilities_CHW.clamp_min(1e-6).log().flatten(1)[:, chosen], given)
-    weight = evidence_CHW.flatten(1)[:, chosen]
-    rival = _rival(probabilities_CHW.flatten(1)[:, chosen], given)
+    given = torch.from_numpy(case.given_X.numpy().ravel()[chosen].astype(np.int64))[None]
+    odds = _margin(probabilities_CX.clamp_min(1e-6).log().flatten(1)[:, chosen], given)
+    weight = evidence_CX.flatten(1)[:, chosen]
+    rival = _rival(probabilities_CX.flatten(1)[:, chosen], given)
     difference = (weight.gather(0, given) - weight.gather(0, rival)).squeeze(0)
-    right = given[0].numpy() == case.label_HW.numpy().ravel()[chosen]
+    right = given[0].numpy() == case.label_X.numpy().ravel()[chosen]
     return Examples(odds.numpy(), difference.numpy(), right, np.full(len(chosen), index))
 
 
@@ -104,8 +104,8 @@ def _evenly(chosen: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _predict(learner: Learner, case: WorkCase) -> NDArray[np.floating]:
-    teacher_BCHW, _ = teacher_prediction(learner.teacher, case.image_IHW[None].to(learner.device))
-    probabilities: NDArray[np.floating] = teacher_BCHW[0].cpu().numpy()
+    teacher_BCX, _ = teacher_prediction(learner.teacher, case.image_IX[None].to(learner.device))
+    probabilities: NDArray[np.floating] = teacher_BCX[0].cpu().numpy()
     return probabilities
 
 
@@ -113,16 +113,16 @@ def _verified_image(learner: Learner, case: WorkCase, index: int) -> VerifiedIma
     return VerifiedImage(
         _predict(learner, case),
         learner.memory.read(index).numpy(),
-        case.given_HW.numpy(),
-        case.label_HW.numpy(),
-        case.verified_HW.numpy() > 0,
+        case.given_X.numpy(),
+        case.label_X.numpy(),
+        case.verified_X.numpy() > 0,
     )
 
 
 def _disagreement(learner: Learner, cases: list[WorkCase], chosen: tuple[int, ...]) -> float:
     """Share of labelled pixels at which the teacher disagrees with the label; 0 when there are none."""
     differing = [
-        (_predict(learner, cases[i]).argmax(axis=0) != cases[i].label_HW.numpy())[cases[i].label_HW.numpy() != IGNORE]
+        (_predict(learner, cases[i]).argmax(axis=0) != cases[i].label_X.numpy())[cases[i].label_X.numpy() != IGNORE]
         for i in chosen
     ]
     return float(np.concatenate(differing).mean()) if differing else 0.0

@@ -1,6 +1,6 @@
 """Network, teacher, memory and centers, and one optimiser step of each method.
 
-Shape suffixes: B batch, C classes, D feature channels, I input channels, H height, W width.
+Shape suffixes: B batch, C classes, D feature channels, I input channels, X any number of space axes (2 or 3).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from src_core.config import TrainingSettings
     from src_core.meta.judge import Judge
-    from src_core.train.cases import WorkingSet
+    from src_core.train.cases import CaseSet
     from src_core.train.sampler import Batch
 
 
@@ -62,7 +62,7 @@ class Learner:
     Parameters
     ----------
     settings : TrainingSettings
-    data : WorkingSet
+    data : CaseSet
     device : torch.device
 
     Attributes
@@ -77,19 +77,20 @@ class Learner:
         kappa of each class in the verified loss.
     """
 
-    def __init__(self, settings: TrainingSettings, data: WorkingSet, device: torch.device) -> None:
+    def __init__(self, settings: TrainingSettings, data: CaseSet, device: torch.device) -> None:
         self.settings = settings
         self.device = device
         self.classes = max(data.classes, 2)
         self.channels = data.channels
+        self.spatial_dims = data.spatial_dims
         torch.manual_seed(settings.seed)
-        self.network = build_network(data.channels, self.classes, settings).to(device)
+        self.network = build_network(data.channels, self.classes, settings, spatial_dims=data.spatial_dims).to(device)
         self.teacher = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.memory = EvidenceMemory([case.shape for case in data.cases], self.classes)
-        self.centers = Centers(self.classes, settings.base_width, settings).to(device)
+        self.centers = Centers(self.classes, self.network.feature_channels, settings).to(device)
         self.evidence_scale = settings.evidence_scale
         self.judge: Judge | None = None
         self.corrected_weight = 1.0
@@ -102,15 +103,15 @@ class Learner:
 
     def verified_loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy over the verified pixels of a batch; others have no influence."""
-        losses_BHW = pixel_cross_entropy(self.network(batch.images_BIHW), batch.labels_BHW)
-        return weighted_mean(losses_BHW, self._verified_weights(batch))
+        losses_BX = pixel_cross_entropy(self.network(batch.images_BIX), batch.labels_BX)
+        return weighted_mean(losses_BX, self._verified_weights(batch))
 
     def _verified_weights(self, batch: Batch) -> Tensor:
-        weights_BHW = batch.verified_BHW.float() * (batch.labels_BHW != IGNORE)
-        weights_BHW = torch.where(
-            batch.kinds_BHW == int(Verified.CORRECTED), weights_BHW * self.corrected_weight, weights_BHW
+        weights_BX = batch.verified_BX.float() * (batch.labels_BX != IGNORE)
+        weights_BX = torch.where(
+            batch.kinds_BX == int(Verified.CORRECTED), weights_BX * self.corrected_weight, weights_BX
         )
-        return weights_BHW * self.class_weights_C[torch.where(batch.labels_BHW == IGNORE, 0, batch.labels_BHW)]
+        return weights_BX * self.class_weights_C[torch.where(batch.labels_BX == IGNORE, 0, batch.labels_BX)]
 
     def _clean_gradient(self, judgement: Judgement, *, meta: bool) -> dict[str, Tensor] | None:
         """Add the gradient of the verified term to ``.grad``; return the direction v of the judging crops.
@@ -146,12 +147,12 @@ class Learner:
         """
         self.optimizer.zero_grad(set_to_none=True)
         self._clean_gradient(judgement, meta=False)
-        labels_BHW = batch.candidates_BHW if given_only else batch.labels_BHW
-        valid_BHW = self._valid(batch, labels_BHW, excluded)
-        logits_BCHW = self.network(batch.images_BIHW)
-        loss = weighted_mean(pixel_cross_entropy(logits_BCHW, labels_BHW), valid_BHW)
-        target_BCHW = _one_hot(labels_BHW, self.classes)
-        dice = soft_dice_loss(logits_BCHW.softmax(1), target_BCHW, valid_BHW)
+        labels_BX = batch.candidates_BX if given_only else batch.labels_BX
+        valid_BX = self._valid(batch, labels_BX, excluded)
+        logits_BCX = self.network(batch.images_BIX)
+        loss = weighted_mean(pixel_cross_entropy(logits_BCX, labels_BX), valid_BX)
+        target_BCX = _one_hot(labels_BX, self.classes)
+        dice = soft_dice_loss(logits_BCX.softmax(1), target_BCX, valid_BX)
         return self._finish(loss + self.settings.dice_weight * dice)
 
     def clean_step(self, judgement: Judgement) -> StepReport:
@@ -186,12 +187,12 @@ class Learner:
         """
         self.optimizer.zero_grad(set_to_none=True)
         direction = self._clean_gradient(judgement, meta=use_meta)
-        teacher_BCHW, features_BDHW = teacher_prediction(self.teacher, batch.images_BIHW)
+        teacher_BCX, features_BDX = teacher_prediction(self.teacher, batch.images_BIX)
         counters: dict[str, float] = {}
-        weights = self._weights(batch, teacher_BCHW, direction, rate, counters)
+        weights = self._weights(batch, teacher_BCX, direction, rate, counters)
         weights = self._pinned(batch, weights)
-        emphasis_BHW = self._emphasis(batch, teacher_BCHW, features_BDHW, emphasis_floor)
-        loss = self._objective(batch, weights, teacher_BCHW, emphasis_BHW, excluded)
+        emphasis_BX = self._emphasis(batch, teacher_BCX, features_BDX, emphasis_floor)
+        loss = self._objective(batch, weights, teacher_BCX, emphasis_BX, excluded)
         report = self._finish(loss)
         report.counters.update(counters)
         return report
@@ -200,34 +201,34 @@ class Learner:
         self,
         batch: Batch,
         weights: PixelWeights,
-        teacher_BCHW: Tensor,
-        emphasis_BHW: Tensor,
+        teacher_BCX: Tensor,
+        emphasis_BX: Tensor,
         excluded: frozenset[int],
     ) -> Tensor:
         alpha, beta, pseudo = weights
-        logits_BCHW = self.network(batch.images_BIHW)
-        inside_BHW = self._valid(batch, torch.where(batch.labels_BHW == IGNORE, pseudo, batch.labels_BHW), excluded)
-        given = alpha * pixel_cross_entropy(logits_BCHW, batch.labels_BHW)
-        own = beta * pixel_cross_entropy(logits_BCHW, pseudo)
-        pixel = weighted_mean(emphasis_BHW * (given + own), inside_BHW)
+        logits_BCX = self.network(batch.images_BIX)
+        inside_BX = self._valid(batch, torch.where(batch.labels_BX == IGNORE, pseudo, batch.labels_BX), excluded)
+        given = alpha * pixel_cross_entropy(logits_BCX, batch.labels_BX)
+        own = beta * pixel_cross_entropy(logits_BCX, pseudo)
+        pixel = weighted_mean(emphasis_BX * (given + own), inside_BX)
         if self.settings.method == "l2b":
             return pixel
-        one_hot = _one_hot(batch.labels_BHW, self.classes)
+        one_hot = _one_hot(batch.labels_BX, self.classes)
         total = (alpha + beta).unsqueeze(1)
-        fused = (alpha.unsqueeze(1) * one_hot + beta.unsqueeze(1) * teacher_BCHW) / (total + 1e-6)
-        weight_BHW = inside_BHW * (alpha + beta).clamp(max=1)
-        return pixel + self.settings.dice_weight * soft_dice_loss(logits_BCHW.softmax(1), fused, weight_BHW)
+        fused = (alpha.unsqueeze(1) * one_hot + beta.unsqueeze(1) * teacher_BCX) / (total + 1e-6)
+        weight_BX = inside_BX * (alpha + beta).clamp(max=1)
+        return pixel + self.settings.dice_weight * soft_dice_loss(logits_BCX.softmax(1), fused, weight_BX)
 
-    def _valid(self, batch: Batch, labels_BHW: Tensor, excluded: frozenset[int]) -> Tensor:
-        valid_BHW = (labels_BHW != IGNORE).float()
+    def _valid(self, batch: Batch, labels_BX: Tensor, excluded: frozenset[int]) -> Tensor:
+        valid_BX = (labels_BX != IGNORE).float()
         for row, case in enumerate(batch.cases):
             if case in excluded:
-                valid_BHW[row] *= (~batch.verified_BHW[row]).float()
-        return valid_BHW
+                valid_BX[row] *= (~batch.verified_BX[row]).float()
+        return valid_BX
 
     def _pinned(self, batch: Batch, weights: PixelWeights) -> PixelWeights:
         """A verified pixel counts in full with its verified label."""
-        pinned = batch.verified_BHW
+        pinned = batch.verified_BX
         alpha = torch.where(pinned, torch.ones_like(weights.alpha), weights.alpha)
         beta = torch.where(pinned, torch.zeros_like(weights.beta), weights.beta)
         return PixelWeights(alpha, beta, weights.pseudo)
@@ -237,30 +238,30 @@ class Learner:
     def _weights(
         self,
         batch: Batch,
-        teacher_BCHW: Tensor,
+        teacher_BCX: Tensor,
         direction: dict[str, Tensor] | None,
         rate: float,
         counters: dict[str, float],
     ) -> PixelWeights:
-        weights_BCHW = None
-        pseudo_BHW = teacher_BCHW.argmax(1)
+        weights_BCX = None
+        pseudo_BX = teacher_BCX.argmax(1)
         if direction is not None:
             self._watch(norm(direction), counters)
-            weights_BCHW = label_weights(*logits_along(self.network, direction, batch.images_BIHW))
-            counters["non_finite"] = float((~torch.isfinite(weights_BCHW)).any())
-        if self.settings.method == "l2b" and weights_BCHW is not None:
-            weights, zero = relu_weights(weights_BCHW.nan_to_num(), batch.candidates_BHW, pseudo_BHW)
+            weights_BCX = label_weights(*logits_along(self.network, direction, batch.images_BIX))
+            counters["non_finite"] = float((~torch.isfinite(weights_BCX)).any())
+        if self.settings.method == "l2b" and weights_BCX is not None:
+            weights, zero = relu_weights(weights_BCX.nan_to_num(), batch.candidates_BX, pseudo_BX)
             counters["zero_weight_fraction"] = zero
             if zero < 1:
                 return weights
-        elif weights_BCHW is not None and not self.frozen_memory:
-            self._remember(batch, weights_BCHW, pseudo_BHW, rate)
-        evidence_BCHW = self._recall(batch)
+        elif weights_BCX is not None and not self.frozen_memory:
+            self._remember(batch, weights_BCX, pseudo_BX, rate)
+        evidence_BCX = self._recall(batch)
         scale = 0.0 if direction is None else self.evidence_scale
         return pixel_weights(
-            teacher_BCHW,
-            evidence_BCHW,
-            batch.labels_BHW,
+            teacher_BCX,
+            evidence_BCX,
+            batch.labels_BX,
             evidence_scale=scale,
             prior_scale=self.settings.prior_scale,
         )
@@ -272,32 +273,31 @@ class Learner:
             self.lengths.append(length)
         self.frozen_memory = length < 1e-3 * statistics.median(self.lengths)
 
-    def _remember(self, batch: Batch, weights_BCHW: Tensor, pseudo_BHW: Tensor, rate: float) -> None:
-        centered = common_mode_removed(weights_BCHW, batch.candidates_BHW, pseudo_BHW)
-        scaled_BCHW = normalised(centered, batch.candidates_BHW, pseudo_BHW).cpu()
+    def _remember(self, batch: Batch, weights_BCX: Tensor, pseudo_BX: Tensor, rate: float) -> None:
+        centered = common_mode_removed(weights_BCX, batch.candidates_BX, pseudo_BX)
+        scaled_BCX = normalised(centered, batch.candidates_BX, pseudo_BX).cpu()
         for row, crop in enumerate(batch.crops):
-            shape = (self.memory.maps[crop.case].shape[1], self.memory.maps[crop.case].shape[2])
-            values, covered = back_to_case(scaled_BCHW[row], crop.matrix, shape)
+            values, covered = back_to_case(scaled_BCX[row], crop.matrix, self.memory.maps[crop.case].shape[1:])
             self.memory.update(crop.case, values, covered, rate)
 
     def _recall(self, batch: Batch) -> Tensor:
-        size = (batch.labels_BHW.shape[1], batch.labels_BHW.shape[2])
+        shape = tuple(batch.labels_BX.shape[1:])
         rows = [
-            sample(self.memory.read(crop.case), crop.matrix, size, nearest=False, border=False) for crop in batch.crops
+            sample(self.memory.read(crop.case), crop.matrix, shape, nearest=False, border=False) for crop in batch.crops
         ]
         return torch.stack(rows).to(self.device)
 
-    def _emphasis(self, batch: Batch, teacher_BCHW: Tensor, features_BDHW: Tensor, floor: float) -> Tensor:
-        trust_BHW = trust(
-            teacher_BCHW,
-            torch.zeros_like(teacher_BCHW),
-            torch.where(batch.labels_BHW == IGNORE, teacher_BCHW.argmax(1), batch.labels_BHW),
+    def _emphasis(self, batch: Batch, teacher_BCX: Tensor, features_BDX: Tensor, floor: float) -> Tensor:
+        trust_BX = trust(
+            teacher_BCX,
+            torch.zeros_like(teacher_BCX),
+            torch.where(batch.labels_BX == IGNORE, teacher_BCX.argmax(1), batch.labels_BX),
             evidence_scale=0.0,
         )
-        self.centers.update(features_BDHW, teacher_BCHW, torch.where(batch.verified_BHW, 1.0, trust_BHW))
+        self.centers.update(features_BDX, teacher_BCX, torch.where(batch.verified_BX, 1.0, trust_BX))
         if floor >= 1:
-            return torch.ones_like(trust_BHW)
-        return pixel_emphasis(self.centers.uncertainty(features_BDHW, teacher_BCHW), floor)
+            return torch.ones_like(trust_BX)
+        return pixel_emphasis(self.centers.uncertainty(features_BDX, teacher_BCX), floor)
 
     # ---------------------------------------------------------------- the end of a step
 
@@ -319,7 +319,7 @@ class Learner:
             kept.copy_(current)
 
 
-def _one_hot(labels_BHW: Tensor, classes: int) -> Tensor:
-    labelled = labels_BHW != IGNORE
-    hot = torch.nn.functional.one_hot(torch.where(labelled, labels_BHW, 0), classes).permute(0, 3, 1, 2).float()
+def _one_hot(labels_BX: Tensor, classes: int) -> Tensor:
+    labelled = labels_BX != IGNORE
+    hot = torch.nn.functional.one_hot(torch.where(labelled, labels_BX, 0), classes).movedim(-1, 1).float()
     return hot * labelled.unsqueeze(1)

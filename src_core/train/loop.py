@@ -22,7 +22,7 @@ from src_core.train.sampler import Roles, Sampler, assign_roles
 
 if TYPE_CHECKING:
     from src_core.config import TrainingSettings
-    from src_core.train.cases import WorkingSet
+    from src_core.train.cases import CaseSet
     from src_core.train.control import Control
 
 logger = logging.getLogger(__name__)
@@ -41,14 +41,14 @@ class Loop:
     Parameters
     ----------
     learner : Learner
-    data : WorkingSet
+    data : CaseSet
     settings : TrainingSettings
     control : Control
     tell : Teller
     """
 
     def __init__(
-        self, learner: Learner, data: WorkingSet, settings: TrainingSettings, control: Control, tell: Teller
+        self, learner: Learner, data: CaseSet, settings: TrainingSettings, control: Control, tell: Teller
     ) -> None:
         self.learner = learner
         self.data = data

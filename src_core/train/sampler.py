@@ -1,6 +1,6 @@
 """Which crops make a batch: of all labelled cases, and of verified pixels.
 
-Shape suffixes: B batch, I input channels, H = W edge of a crop.
+Shape suffixes: B batch, I input channels, X its 2 or 3 space axes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from src_core.data.case import IGNORE
 from src_core.train.augment import Crop, cut, jitter, random_matrix
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from src_core.train.cases import WorkCase
@@ -29,26 +31,26 @@ class Batch:
     """Crops stacked for the network."""
 
     crops: tuple[Crop, ...]
-    images_BIHW: torch.Tensor
-    labels_BHW: torch.Tensor
-    candidates_BHW: torch.Tensor
-    kinds_BHW: torch.Tensor
+    images_BIX: torch.Tensor
+    labels_BX: torch.Tensor
+    candidates_BX: torch.Tensor
+    kinds_BX: torch.Tensor
 
     @classmethod
     def of(cls, crops: list[Crop]) -> Batch:
         """Stack crops of equal size."""
         return cls(
             tuple(crops),
-            torch.stack([crop.image_IPP for crop in crops]),
-            torch.stack([crop.label_PP for crop in crops]),
-            torch.stack([crop.candidate_PP for crop in crops]),
-            torch.stack([crop.kinds_PP for crop in crops]),
+            torch.stack([crop.image_IX for crop in crops]),
+            torch.stack([crop.label_X for crop in crops]),
+            torch.stack([crop.candidate_X for crop in crops]),
+            torch.stack([crop.kinds_X for crop in crops]),
         )
 
     @property
-    def verified_BHW(self) -> torch.Tensor:
+    def verified_BX(self) -> torch.Tensor:
         """True where a person has verified the label."""
-        return self.kinds_BHW > 0
+        return self.kinds_BX > 0
 
     @property
     def cases(self) -> tuple[int, ...]:
@@ -57,7 +59,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch with its stacks on a device."""
-        stacks = (self.images_BIHW, self.labels_BHW, self.candidates_BHW, self.kinds_BHW)
+        stacks = (self.images_BIX, self.labels_BX, self.candidates_BX, self.kinds_BX)
         return Batch(self.crops, *(stack.to(device) for stack in stacks))
 
 
@@ -118,7 +120,7 @@ class Sampler:
 
     def training(self, rng: np.random.Generator, count: int) -> Batch:
         """Crops of cases that have labels, each case as likely as the next, half of them around its foreground."""
-        labelled = [i for i, case in enumerate(self.cases) if bool((case.label_HW != IGNORE).any())]
+        labelled = [i for i, case in enumerate(self.cases) if bool((case.label_X != IGNORE).any())]
         replace = len(labelled) < count
         chosen = rng.choice(labelled or range(len(self.cases)), size=count, replace=replace or not labelled)
         return Batch.of([self._crop(rng, int(index), self._any_center(rng, int(index))) for index in chosen])
@@ -135,47 +137,44 @@ class Sampler:
         chosen = rng.choice(pool, size=count, p=weights / weights.sum(), replace=len(pool) < count)
         return Batch.of([self._crop(rng, int(index), self._verified_center(rng, int(index))) for index in chosen])
 
-    def _crop(self, rng: np.random.Generator, index: int, center: tuple[float, float]) -> Crop:
+    def _crop(self, rng: np.random.Generator, index: int, center: tuple[float, ...]) -> Crop:
         matrix = random_matrix(rng, center, self.size)
-        crop = cut(self.cases[index], index, matrix, self.size)
-        return Crop(crop.case, matrix, jitter(crop.image_IPP, rng), crop.label_PP, crop.candidate_PP, crop.kinds_PP)
+        crop = cut(self.cases[index], index, matrix, (self.size,) * len(center))
+        return Crop(crop.case, matrix, jitter(crop.image_IX, rng), crop.label_X, crop.candidate_X, crop.kinds_X)
 
-    def _clamped(self, index: int, row: float, column: float) -> tuple[float, float]:
+    def _clamped(self, index: int, point: Iterable[float]) -> tuple[float, ...]:
         """Centre of a crop that stays inside of the case where the case is larger than the crop."""
-        out = []
-        for value, edge in zip((row, column), self.cases[index].shape, strict=True):
-            half = self.size / 2
-            out.append((edge - 1) / 2 if edge <= self.size else float(np.clip(value, half, edge - half)))
-        return out[0], out[1]
+        half = self.size / 2
+        return tuple(
+            (edge - 1) / 2 if edge <= self.size else float(np.clip(value, half, edge - half))
+            for value, edge in zip(point, self.cases[index].shape, strict=True)
+        )
 
-    def _any_center(self, rng: np.random.Generator, index: int) -> tuple[float, float]:
+    def _any_center(self, rng: np.random.Generator, index: int) -> tuple[float, ...]:
         case = self.cases[index]
         if rng.random() < 0.5:
-            foreground = np.argwhere((case.label_HW.numpy() > 0) & (case.label_HW.numpy() != IGNORE))
+            foreground = np.argwhere((case.label_X.numpy() > 0) & (case.label_X.numpy() != IGNORE))
             if len(foreground):
-                row, column = foreground[rng.integers(len(foreground))]
-                return self._clamped(index, float(row), float(column))
-        height, width = case.shape
-        return self._clamped(index, rng.uniform(0, height), rng.uniform(0, width))
+                return self._clamped(index, foreground[rng.integers(len(foreground))])
+        return self._clamped(index, [rng.uniform(0, edge) for edge in case.shape])
 
-    def _verified_center(self, rng: np.random.Generator, index: int) -> tuple[float, float]:
+    def _verified_center(self, rng: np.random.Generator, index: int) -> tuple[float, ...]:
         points = self._verified_points(index)
         boundary = self._boundary_points(index)
         if len(boundary) and rng.random() < 0.5:
             points = boundary
-        row, column = points[rng.integers(len(points))]
-        return self._clamped(index, float(row), float(column))
+        return self._clamped(index, points[rng.integers(len(points))])
 
     def _verified_points(self, index: int) -> NDArray[np.intp]:
         if index not in self._verified:
-            self._verified[index] = np.argwhere(self.cases[index].verified_HW.numpy() > 0)
+            self._verified[index] = np.argwhere(self.cases[index].verified_X.numpy() > 0)
         return self._verified[index]
 
     def _boundary_points(self, index: int) -> NDArray[np.intp]:
         """Verified pixels at most 3 px from where the label changes."""
         if index not in self._boundaries:
             case = self.cases[index]
-            label, verified = case.label_HW.numpy(), case.verified_HW.numpy() > 0
+            label, verified = case.label_X.numpy(), case.verified_X.numpy() > 0
             spread = ndimage.maximum_filter(label, size=7) != ndimage.minimum_filter(label, size=7)
             self._boundaries[index] = np.argwhere(spread & verified)
         return self._boundaries[index]

@@ -1,6 +1,6 @@
 """The teacher's prediction as the mean over several views of an image.
 
-Shape suffixes: B batch, C classes, D feature channels, I input channels, H height, W width.
+Shape suffixes: B batch, C classes, D feature channels, I input channels, X any number of space axes (2 or 3).
 """
 
 from __future__ import annotations
@@ -13,60 +13,58 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from src_core.networks.unetplusplus import UNetPlusPlus
-
-STRIDE = 16
+    from src_core.networks.segmenter import Segmenter
 
 
 @torch.no_grad()
 def teacher_prediction(
-    teacher: UNetPlusPlus, images_BIHW: Tensor, *, zooms: tuple[float, ...] = (), mirror: bool = True
+    teacher: Segmenter, images_BIX: Tensor, *, zooms: tuple[float, ...] = (), mirror: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Mean probabilities over the views, and the features of the plain view.
 
     Parameters
     ----------
-    teacher : UNetPlusPlus
-    images_BIHW : Tensor, float32
-        Any height and width; edges are repeated up to a multiple of 16.
+    teacher : Segmenter
+    images_BIX : Tensor, float32
+        Any sides; edges are repeated up to a multiple of the network's stride.
     zooms : tuple of float
         Further views, scaled by these factors.
     mirror : bool
-        One more view, mirrored left to right.
+        One more view, mirrored along the last axis.
 
     Returns
     -------
-    probabilities_BCHW : Tensor, in [0, 1]
-    features_BDHW : Tensor
+    probabilities_BCX : Tensor, in [0, 1]
+    features_BDX : Tensor
     """
-    padded, (height, width) = _padded(images_BIHW)
-    features_BDHW = teacher.features(padded)
-    views = [teacher.head(features_BDHW).softmax(1)[..., :height, :width]]
+    sides = tuple(images_BIX.shape[2:])
+    logits_BCX, features_BDX = teacher.with_features(_padded(teacher, images_BIX))
+    views = [_cropped(logits_BCX.softmax(1), sides)]
     if mirror:
-        views.append(_predict(teacher, images_BIHW.flip(-1)).flip(-1))
+        views.append(_predict(teacher, images_BIX.flip(-1)).flip(-1))
+    linear = "bilinear" if len(sides) == 2 else "trilinear"
     for zoom in zooms:
         scaled = functional.interpolate(
-            images_BIHW, scale_factor=zoom, mode="bilinear", align_corners=False, antialias=zoom < 1
+            images_BIX, scale_factor=zoom, mode=linear, align_corners=False, antialias=zoom < 1 and len(sides) == 2
         )
-        back = functional.interpolate(
-            _predict(teacher, scaled), size=(height, width), mode="bilinear", align_corners=False
-        )
-        views.append(back)
-    return torch.stack(views).mean(0), features_BDHW[..., :height, :width]
+        views.append(functional.interpolate(_predict(teacher, scaled), size=sides, mode=linear, align_corners=False))
+    return torch.stack(views).mean(0), _cropped(features_BDX, sides)
 
 
-def _predict(teacher: UNetPlusPlus, images_BIHW: Tensor) -> Tensor:
-    padded, (height, width) = _padded(images_BIHW)
-    logits_BCHW: Tensor = teacher(padded)
-    return logits_BCHW.softmax(1)[..., :height, :width]
+def _predict(teacher: Segmenter, images_BIX: Tensor) -> Tensor:
+    logits_BCX: Tensor = teacher(_padded(teacher, images_BIX))
+    return _cropped(logits_BCX.softmax(1), tuple(images_BIX.shape[2:]))
 
 
-def _padded(images_BIHW: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    height, width = images_BIHW.shape[-2:]
-    below, right = -height % STRIDE, -width % STRIDE
-    # at least two strides a side, so that the deepest level has more than one pixel to normalise over
-    below += STRIDE if height + below < 2 * STRIDE else 0
-    right += STRIDE if width + right < 2 * STRIDE else 0
-    if below or right:
-        images_BIHW = functional.pad(images_BIHW, (0, right, 0, below), mode="replicate")
-    return images_BIHW, (height, width)
+def _cropped(values_BKX: Tensor, sides: tuple[int, ...]) -> Tensor:
+    for axis, side in enumerate(sides, start=2):
+        values_BKX = values_BKX.narrow(axis, 0, side)
+    return values_BKX
+
+
+def _padded(teacher: Segmenter, images_BIX: Tensor) -> Tensor:
+    padding: list[int] = []
+    for side in reversed(images_BIX.shape[2:]):
+        wanted = max(-(-side // teacher.stride) * teacher.stride, teacher.min_side)
+        padding += [0, wanted - side]
+    return functional.pad(images_BIX, padding, mode="replicate") if any(padding) else images_BIX

@@ -13,7 +13,9 @@ from src_core.networks.unetplusplus import UNetPlusPlus
 
 def make(classes: int, norm_name: str, seed: int = 0):
     torch.manual_seed(seed)
-    network = UNetPlusPlus(1, classes, base_width=8, norm=norm_name).double()
+    network = UNetPlusPlus(
+        1, classes, base_width=8, norm=(norm_name, {"num_groups": 8} if norm_name == "group" else {"affine": True})
+    ).double()
     images = torch.randn(2, 1, 32, 32, dtype=torch.float64)
     labels = torch.randint(0, classes, (2, 32, 32))
     meta_images = torch.randn(2, 1, 32, 32, dtype=torch.float64)

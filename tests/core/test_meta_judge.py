@@ -61,12 +61,12 @@ def test_a_habit_is_learned_and_corrects_other_images():
     assert judge is not None
     assert len(judge.coefficients[0]) == FEATURES + 1
     for image in images(rng, biased=True, count=3):
-        posterior = judge.posterior(image.teacher_CHW, image.evidence_CHW, image.given_HW)
+        posterior = judge.posterior(image.teacher_CX, image.evidence_CX, image.given_X)
         assert posterior.dtype == np.float32
         assert np.allclose(posterior.sum(axis=0), 1, atol=1e-5)
-        wrong_given = (image.given_HW != image.true_HW).mean()
-        wrong_teacher = (image.teacher_CHW.argmax(axis=0) != image.true_HW).mean()
-        assert (posterior.argmax(axis=0) != image.true_HW).mean() < 0.5 * min(wrong_given, wrong_teacher)
+        wrong_given = (image.given_X != image.true_X).mean()
+        wrong_teacher = (image.teacher_CX.argmax(axis=0) != image.true_X).mean()
+        assert (posterior.argmax(axis=0) != image.true_X).mean() < 0.5 * min(wrong_given, wrong_teacher)
 
 
 def test_it_is_not_earned_from_few_or_from_good_masks_only():
@@ -77,7 +77,7 @@ def test_it_is_not_earned_from_few_or_from_good_masks_only():
 
 def test_it_is_not_earned_when_the_verified_images_are_better_than_the_others():
     taught = images(np.random.default_rng(0), biased=True)
-    own = np.mean([(i.teacher_CHW.argmax(axis=0) != i.given_HW).mean() for i in taught])
+    own = np.mean([(i.teacher_CX.argmax(axis=0) != i.given_X).mean() for i in taught])
     assert earned_judge(taught, 2, disagreement=1.5 * own) is not None
     assert earned_judge(taught, 2, disagreement=2.5 * own) is None
 

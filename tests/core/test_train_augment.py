@@ -25,27 +25,27 @@ SHIFT = np.array([[1.0, 0, 5], [0, 1.0, 7]])
 
 def test_a_plain_shift_cuts_exactly():
     case = make_case()
-    crop = cut(case, 0, SHIFT, 16)
+    crop = cut(case, 0, SHIFT, (16, 16))
     window = (slice(5, 21), slice(7, 23))
-    assert torch.allclose(crop.image_IPP[0], case.image_IHW[0][window], atol=1e-5)
-    assert torch.equal(crop.label_PP, case.label_HW[window].long())
-    assert torch.equal(crop.kinds_PP, case.verified_HW[window].long())
+    assert torch.allclose(crop.image_IX[0], case.image_IX[0][window], atol=1e-5)
+    assert torch.equal(crop.label_X, case.label_X[window].long())
+    assert torch.equal(crop.kinds_X, case.verified_X[window].long())
 
 
 def test_the_label_in_question_is_the_given_one_where_a_person_decided():
     case = make_case()
-    crop = cut(case, 0, SHIFT, 16)
-    verified = crop.kinds_PP > 0
+    crop = cut(case, 0, SHIFT, (16, 16))
+    verified = crop.kinds_X > 0
     window = (slice(5, 21), slice(7, 23))
-    assert torch.equal(crop.candidate_PP[verified], case.given_HW[window].long()[verified])
-    assert torch.equal(crop.candidate_PP[~verified], case.label_HW[window].long()[~verified])
+    assert torch.equal(crop.candidate_X[verified], case.given_X[window].long()[verified])
+    assert torch.equal(crop.candidate_X[~verified], case.label_X[window].long()[~verified])
 
 
 def test_outside_of_the_case_there_is_no_label():
-    crop = cut(make_case(), 0, np.array([[1.0, 0, -4], [0, 1.0, 0]]), 16)
-    assert (crop.label_PP[:4] == IGNORE).all()
-    assert (crop.label_PP[4:] != IGNORE).all()
-    assert torch.isfinite(crop.image_IPP).all()
+    crop = cut(make_case(), 0, np.array([[1.0, 0, -4], [0, 1.0, 0]]), (16, 16))
+    assert (crop.label_X[:4] == IGNORE).all()
+    assert (crop.label_X[4:] != IGNORE).all()
+    assert torch.isfinite(crop.image_IX).all()
 
 
 @pytest.mark.parametrize("seed", range(5))

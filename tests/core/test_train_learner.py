@@ -169,15 +169,15 @@ def test_labels_that_are_not_verified_have_no_influence_on_the_verified_loss(mak
     learner, data = learner_of(make_project(), tiny())
     rng = np.random.default_rng(0)
     batch = Sampler(data.cases, 32).verified(rng, (0, 1), 2)
-    scrambled = torch.where(batch.verified_BHW, batch.labels_BHW, 1 - batch.labels_BHW.clamp(max=1))
-    kinds = batch.kinds_BHW.clone()
+    scrambled = torch.where(batch.verified_BX, batch.labels_BX, 1 - batch.labels_BX.clamp(max=1))
+    kinds = batch.kinds_BX.clone()
     kinds[:, :, :16] = 0
-    some = type(batch)(batch.crops, batch.images_BIHW, batch.labels_BHW, batch.candidates_BHW, kinds)
+    some = type(batch)(batch.crops, batch.images_BIX, batch.labels_BX, batch.candidates_BX, kinds)
     other = type(batch)(
         batch.crops,
-        batch.images_BIHW,
-        torch.where(kinds > 0, batch.labels_BHW, scrambled),
-        batch.candidates_BHW,
+        batch.images_BIX,
+        torch.where(kinds > 0, batch.labels_BX, scrambled),
+        batch.candidates_BX,
         kinds,
     )
     assert torch.equal(learner.verified_loss(some), learner.verified_loss(other))
@@ -188,10 +188,10 @@ def test_held_out_cases_give_no_gradient_through_their_verified_pixels(make_proj
     sampler = Sampler(data.cases, 32)
     batch = sampler.training(np.random.default_rng(1), 2)
     every = frozenset(range(len(data.cases)))
-    valid = learner._valid(batch, batch.labels_BHW, every)
-    assert not (valid * batch.verified_BHW).any()
-    valid = learner._valid(batch, batch.labels_BHW, frozenset())
-    assert torch.equal(valid > 0, batch.labels_BHW != IGNORE)
+    valid = learner._valid(batch, batch.labels_BX, every)
+    assert not (valid * batch.verified_BX).any()
+    valid = learner._valid(batch, batch.labels_BX, frozenset())
+    assert torch.equal(valid > 0, batch.labels_BX != IGNORE)
 
 
 def test_verified_pixels_are_pinned(make_project, tiny):
@@ -199,10 +199,10 @@ def test_verified_pixels_are_pinned(make_project, tiny):
     batch = Sampler(data.cases, 32).verified(np.random.default_rng(0), (0,), 2)
     from src_core.meta.weights import PixelWeights
 
-    half = torch.full(batch.labels_BHW.shape, 0.5)
-    pinned = learner._pinned(batch, PixelWeights(half, half, batch.labels_BHW))
-    assert (pinned.alpha[batch.verified_BHW] == 1).all()
-    assert (pinned.beta[batch.verified_BHW] == 0).all()
+    half = torch.full(batch.labels_BX.shape, 0.5)
+    pinned = learner._pinned(batch, PixelWeights(half, half, batch.labels_BX))
+    assert (pinned.alpha[batch.verified_BX] == 1).all()
+    assert (pinned.beta[batch.verified_BX] == 0).all()
 
 
 def test_batches_take_verified_crops_of_other_cases(make_project, tiny):
@@ -227,7 +227,7 @@ def test_roles_split_from_eight_verified_cases_on(make_project):
 def verify(data: WorkingSet, kinds) -> None:
     """Give the cases other verified masks, in memory."""
     for case, kind in zip(data.cases, kinds, strict=True):
-        case.verified_HW = torch.as_tensor(kind, dtype=torch.uint8).expand(case.shape).clone()
+        case.verified_X = torch.as_tensor(kind, dtype=torch.uint8).expand(case.shape).clone()
 
 
 def test_what_little_verification_allows(make_project, tiny):
@@ -235,12 +235,12 @@ def test_what_little_verification_allows(make_project, tiny):
     plan = make_plan(data, tiny())
     assert not plan.use_meta
     assert "Nothing is verified yet" in plan.notice
-    data.cases[0].verified_HW[:10, :10] = 1
+    data.cases[0].verified_X[:10, :10] = 1
     plan = make_plan(data, tiny())
     assert not plan.use_meta
     assert "Only 100 pixels are verified" in plan.notice
     verify(data, [1, 0, 0, 0, 0, 0])
-    data.cases[0].label_HW[:] = 0
+    data.cases[0].label_X[:] = 0
     assert "all 2304 verified pixels are of one class" in make_plan(data, tiny()).notice.lower()
     data = working_set(make_project(6, trusted=1, name="one"))
     plan = make_plan(data, tiny())
@@ -283,8 +283,8 @@ def test_what_is_verified_meanwhile_is_taken_up_at_the_next_epoch(make_project, 
 def test_images_without_foreground_or_without_label_train(make_project, tiny, label):
     learner, data = learner_of(make_project(), tiny())
     for case in data.cases[3:]:
-        case.label_HW[:] = label
-        case.given_HW[:] = label
+        case.label_X[:] = label
+        case.given_X[:] = label
     rng = np.random.default_rng(0)
     sampler = Sampler(data.cases, 32)
     judgement = Judgement(*[sampler.verified(rng, (0, 1), 2)] * 2)
@@ -360,5 +360,5 @@ def test_unequal_sizes_and_small_images_are_scored_at_their_own_size(tmp_path, t
 def test_working_case_reads_what_it_should():
     tensor = torch.zeros(4, 4, dtype=torch.uint8)
     case = WorkCase(None, torch.zeros(1, 4, 4), tensor + 1, tensor, tensor)
-    assert torch.equal(case.candidate_HW, tensor + 1)
+    assert torch.equal(case.candidate_X, tensor + 1)
     assert case.verified_pixels == 0
