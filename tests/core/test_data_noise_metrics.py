@@ -1,4 +1,4 @@
-"""Planted errors, phantoms and metrics."""
+"""Phantoms, metrics and settings."""
 
 from __future__ import annotations
 
@@ -8,74 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src_core.config import PRESETS, TrainingSettings, preset
-from src_core.data.noise import (
-    ANNOTATORS,
-    annotator_of,
-    corrupt,
-    drop_and_add,
-    ellipse,
-    grow_or_shrink,
-    markov,
-    overlap,
-)
+from src_core.data.noise import overlap
 from src_core.data.phantoms import phantom_set
 from src_core.errors import SettingsError
 from src_core.metrics.detection import boundary_band, detection, detection_over_images
 from src_core.metrics.overlap import damaged_share, dice_per_class
-
-
-def disc(radius=20, size=96):
-    y, x = np.indices((size, size)) - size / 2
-    return np.hypot(y, x) <= radius
-
-
-@pytest.mark.parametrize("grow", [True, False])
-@pytest.mark.parametrize("dice", [0.8, 0.6])
-def test_growing_and_shrinking_reach_the_overlap(grow, dice):
-    changed = grow_or_shrink(disc(), dice, grow=grow)
-    assert overlap(disc(), changed) == pytest.approx(dice, abs=0.05)
-    assert (changed.sum() > disc().sum()) == grow
-
-
-def test_markov_noise_reaches_the_overlap_from_either_side():
-    for outwards in (0.8, 0.2):
-        changed = markov(disc(), 0.7, np.random.default_rng(0), outwards=outwards)
-        assert overlap(disc(), changed) == pytest.approx(0.7, abs=0.06)
-        assert (changed.sum() > disc().sum()) == (outwards > 0.5)
-
-
-@pytest.mark.parametrize("recipe", ["quality", "markov", "biased"])
-def test_recipes_hit_their_ratio_on_average_and_repeat(recipe):
-    slices = phantom_set(0, 24, (96, 96))
-    noisy = [corrupt(s.truth, recipe=recipe, ratio=0.4, seed=1, name=s.name) for s in slices]
-    dice = np.mean([overlap(s.truth > 0, n > 0) for s, n in zip(slices, noisy, strict=True)])
-    assert dice == pytest.approx(0.6, abs=0.06)
-    again = corrupt(slices[0].truth, recipe=recipe, ratio=0.4, seed=1, name=slices[0].name)
-    assert np.array_equal(again, noisy[0])
-    other = corrupt(slices[0].truth, recipe=recipe, ratio=0.4, seed=2, name=slices[0].name)
-    assert not np.array_equal(other, noisy[0])
-
-
-def test_empty_masks_stay_empty_and_classes_stay_classes():
-    empty = np.zeros((32, 32), np.uint8)
-    labels = np.zeros((64, 64), np.uint8)
-    labels[10:30, 10:30], labels[40:60, 40:60] = 1, 2
-    for recipe in ("quality", "markov", "biased"):
-        assert not corrupt(empty, recipe=recipe, ratio=0.4, seed=0, name="a").any()
-        assert set(np.unique(corrupt(labels, recipe=recipe, ratio=0.3, seed=0, name="a"))) <= {0, 1, 2}
-    assert not drop_and_add(empty > 0, 0.5, np.random.default_rng(0)).any()
-    assert not ellipse(empty > 0).any()
-
-
-def test_habits_show():
-    over = [n for n in map(str, range(200)) if annotator_of(n, 0) == ANNOTATORS[0]]
-    slices = phantom_set(1, 20, (96, 96))
-    grown = [
-        corrupt(s.truth, recipe="biased", ratio=0.4, seed=0, name=s.name, case=over[0]).sum() > s.truth.sum()
-        for s in slices
-    ]
-    assert 0.5 < np.mean(grown) < 1.0
-    assert {annotator_of(n, 0) for n in map(str, range(50))} == set(ANNOTATORS)
 
 
 def test_phantoms_are_repeatable_and_not_solved_by_a_threshold():

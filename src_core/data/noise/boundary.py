@@ -109,30 +109,30 @@ def contour_dots(mask: NDArray[np.bool_], dice: float, rng: np.random.Generator)
 
 
 def adele(mask: NDArray[np.bool_], iterations: int, *, grow: bool) -> NDArray[np.bool_]:
-    """Bring the mask to 1000 px, grow or shrink it there with a 3 x 3 square (3 x 3 x 3 cube), and bring it back.
+    """Bring the mask to 1000 px, grow or shrink it there with a 3 x 3 square, and bring it back.
+
+    The source works on slices; so in 3-D the largest slice along axis 0 is brought to 1000 px, and the square
+    lies within the slices.
 
     Parameters
     ----------
     mask : array, bool
     iterations : int
-        2 to 4 in the source. Fewer are done when the object would vanish.
+        2 to 4 in the source. Fewer are done when the whole object would vanish.
     grow : bool
     """
     if not mask.any():
         return mask.copy()
-    scale = float((_COARSE_PX / mask.sum()) ** (1 / mask.ndim))
+    scale = float(np.sqrt(_COARSE_PX / mask.sum(axis=(-2, -1)).max()))
     # room to grow in the small copy, plus a pixel for the interpolation
     place = box(mask, int(np.ceil((iterations + 1) / scale)) + 1)
     part = mask[place]
-    small = _resized(part, tuple(max(1, round(edge * scale)) for edge in part.shape))
-    square = np.ones((3,) * mask.ndim, bool)
+    small = _resized(part, (*part.shape[:-2], *(max(1, round(edge * scale)) for edge in part.shape[-2:])))
+    square = np.ones((1,) * (mask.ndim - 2) + (3, 3), bool)
+    act = ndimage.binary_dilation if grow else ndimage.binary_erosion
     noisy = np.zeros_like(mask)
-    for count in range(iterations, -1, -1):
-        changed = small
-        if count:
-            act = ndimage.binary_dilation if grow else ndimage.binary_erosion
-            changed = act(small, square, iterations=count, border_value=0 if grow else 1)
-        noisy[place] = _resized(changed, part.shape)
+    for count in range(iterations, 0, -1):
+        noisy[place] = _resized(act(small, square, iterations=count, border_value=0 if grow else 1), part.shape)
         if noisy.any():
             return noisy
     return mask.copy()

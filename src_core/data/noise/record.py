@@ -29,7 +29,7 @@ class Origin(IntEnum):
     5, 6    an object was lost (5); a false object was added (6)
     7, 8    the object was turned and shifted (7); it was bent (8)
     9       a disc was painted on the outline
-    10      grown or shrunk in a small copy, and brought back (``adele``)
+    10      grown or shrunk at another size, and brought back (``adele``)
     11      independent flip of one pixel
     12, 13  an object got a wrong class (12); labels exchanged at a border (13)
     14      a slice was drawn too small or not at all
