@@ -226,6 +226,8 @@ def test_wrong_classes_and_borders():
     swapped = swap_borders(labels, 1.0, (2, 2), rng())
     assert swapped[2].tolist() == [0, 1, 1, 2, 2, 1, 1, 2, 2, 0]
     assert np.array_equal(swap_borders(labels, 0.0, (2, 2), rng()), labels)
+    row = np.array([[1, 1, 2, 3, 3]], np.uint8)
+    assert swap_borders(row, 1.0, (1, 1), rng()).tolist() == [[1, 2, 1, 2, 3]]
     apart = np.zeros((6, 10), np.uint8)
     apart[1:5, 1:4], apart[1:5, 6:9] = 1, 2
     assert np.array_equal(swap_borders(apart, 1.0, (9, 9), rng()), apart)
@@ -250,6 +252,11 @@ def test_a_false_object_lies_where_the_image_looks_alike():
     image[30:38, 5:15] = 200
     found = place_by_intensity(np.ones((5, 5), bool), image, mask, mask)
     assert np.argwhere(found)[[0, -1]].tolist() == [[25, 30], [29, 34]]
+    hook = np.ones((5, 5), bool)
+    hook[1:, 1:] = False
+    image[25:30, 30:35] = np.where(hook, 100, 0)
+    assert np.array_equal(place_by_intensity(hook, image, mask, mask)[25:30, 30:35], hook)
+    image[25:30, 30:35] = 98
     assert not place_by_intensity(np.ones((50, 2), bool), image, mask, mask).any()
     assert not place_by_intensity(np.ones((5, 5), bool), image, mask, np.ones_like(mask)).any()
     donor = np.zeros((60, 20), np.uint8)
