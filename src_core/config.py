@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 Method = Literal["metadcseg", "l2b", "teacher", "mixed", "finetune", "noisy", "clean"]
 Preset = Literal["quick", "standard", "thorough"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Optimizer = Literal["adamw", "sgd"]
+Weighting = Literal["memory", "l2b", "image", "class", "sign", "softmax"]
 Norm = Literal["group", "instance", "batch"]
 
 
@@ -41,8 +43,12 @@ class TrainingSettings:
         An epoch is a fixed number of optimiser steps, so that its length does not depend on the data.
     warmup_fraction : float
         Share of the epochs before meta weights are used, in [0, 1]. [E_w]
-    consolidation_fraction : float
-        Share of the epochs, at the end, in which the verified cases that judged are learned from, too; in [0, 1].
+    warmup_by_curve : bool
+        End the warm-up earlier, where the agreement with the given labels flattens, but not before a tenth of the
+        epochs. Off: a longer warm-up did better in what we measured.
+    cross_fit : bool
+        Warm up with two networks that hold out one half of the verified cases each, and teach the judge of labels on
+        these. Off gives the method without the judge: teacher prior and meta evidence.
     split_verified : bool
         Let one half of the verified cases judge and learn from the other half only, when there are 8 or more. Off:
         on heart slices the supervision that this costs was worth more than the independence it buys.
@@ -59,10 +65,16 @@ class TrainingSettings:
         Channels of the network's first level; a multiple of 8.
     norm : str
         ``group`` (8 groups) or ``instance`` keep an image independent of its batch; ``batch`` is for comparison.
-    learning_rate, weight_decay, grad_clip : float
-        AdamW, polynomial decay of power 0.9, gradient norm clipped.
+    optimizer : str
+        ``adamw`` or ``sgd`` (with ``momentum``).
+    learning_rate, momentum, weight_decay, grad_clip : float
+        Polynomial decay of power 0.9, gradient norm clipped.
     ema_decay : float
         Decay of the teacher. [theta_bar]
+    weighting : str
+        ``memory``, or a form without memory (:func:`src_core.meta.weights.direct_weights`).
+    refresh_every : int
+        The derivative is taken every so many steps; in between the memory speaks. 0 means 1 in 2-D, 2 in 3-D. [k_w]
     evidence_rate : float
         Share of a new observation in the evidence memory, in (0, 1]. [rho]
     evidence_scale : float
@@ -71,8 +83,9 @@ class TrainingSettings:
         Weight of the teacher's posterior. [g]
     dcd_floor, dcd_temperature, dcd_momentum, dcd_threshold, dcd_softness : float
         Dynamic Center Distance. [kappa, T, mu, tau_u, s_u]
-    dice_weight, clean_weight : float
-        Weights of the Dice term and of the verified term of the objective. [lambda_D, lambda_c]
+    dice_weight, clean_weight, consistency_weight : float
+        Weights of the Dice term, of the verified term, and of agreement with the teacher under noise in the objective.
+        [lambda_D, lambda_c, lambda_s]
     min_verified : int
         Fewer verified pixels than this switch the meta stage off (teacher only).
     low_verified : int
@@ -87,7 +100,8 @@ class TrainingSettings:
     epochs: int = 40
     steps_per_epoch: int = 50
     warmup_fraction: float = 0.5
-    consolidation_fraction: float = 0.25
+    warmup_by_curve: bool = False
+    cross_fit: bool = True
     split_verified: bool = False
     batch_size: int = 4
     meta_batch_size: int = 4
@@ -96,10 +110,14 @@ class TrainingSettings:
     network: str = "unet++"
     base_width: int = 24
     norm: Norm = "group"
+    optimizer: Optimizer = "adamw"
     learning_rate: float = 1e-3
+    momentum: float = 0.9
     weight_decay: float = 1e-2
     grad_clip: float = 1.0
     ema_decay: float = 0.99
+    weighting: Weighting = "memory"
+    refresh_every: int = 0
     evidence_rate: float = 0.2
     evidence_scale: float = 0.25
     prior_scale: float = 1.0
@@ -110,6 +128,7 @@ class TrainingSettings:
     dcd_softness: float = 0.05
     dice_weight: float = 0.5
     clean_weight: float = 1.0
+    consistency_weight: float = 0.0
     min_verified: int = 500
     low_verified: int = 2000
 
@@ -173,14 +192,15 @@ _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
     "steps_per_epoch": (1, 100_000),
     "warmup_fraction": (0, 1),
-    "consolidation_fraction": (0, 1),
     "batch_size": (1, 1024),
     "meta_batch_size": (1, 1024),
     "max_side": (32, 4096),
     "patch_size": (32, 2048),
     "base_width": (8, 512),
     "learning_rate": (1e-8, 10),
+    "momentum": (0, 0.99999),
     "weight_decay": (0, 1),
+    "refresh_every": (0, 1000),
     "grad_clip": (1e-6, 1e6),
     "ema_decay": (0, 0.99999),
     "evidence_rate": (1e-3, 1),
@@ -193,6 +213,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "dcd_softness": (1e-4, 1),
     "dice_weight": (0, 100),
     "clean_weight": (0, 100),
+    "consistency_weight": (0, 100),
     "min_verified": (0, 10**9),
     "low_verified": (0, 10**9),
 }

@@ -16,6 +16,7 @@ from torch.nn import functional
 from src_core.config import TrainingSettings
 from src_core.data.case import IGNORE
 from src_core.messages import Message
+from src_core.meta.judge import Scale
 from src_core.meta.weights import log_posterior, pixel_weights, probability_of
 from src_core.review.regions import find_regions, image_score
 from src_core.store.project import Project
@@ -79,15 +80,17 @@ class Scorer:
         learner.teacher.eval()
         self._find_centers(cases[:: max(1, len(cases) // MAX_CENTER_CASES)])
         uses_evidence = learner.settings.method == "metadcseg"
-        self.evidence_scale = learner.evidence_scale if uses_evidence else 0.0
+        self.evidence_scale = learner.weigher.evidence_scale if uses_evidence else 0.0
 
     def _find_centers(self, cases: list[WorkCase]) -> None:
-        centers = self.learner.centers
+        centers, opinions = self.learner.centers, []
         centers.forget()
         for case in cases:
             image = case.image_IX[None].to(self.learner.device)
             teacher_1CX, features_1DX = teacher_prediction(self.learner.teacher, image)
             centers.update(features_1DX, teacher_1CX, torch.ones_like(teacher_1CX[:, 0]))
+            opinions.append(teacher_1CX[0].cpu().numpy())
+        self._scale = Scale.of(opinions, [case.given_X.numpy() for case in cases])
 
     def maps(self, index: int, case: WorkCase, label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> Maps:
         """Score one case.
@@ -104,39 +107,39 @@ class Scorer:
         image = case.image_IX[None].to(learner.device)
         teacher_1CX, features_1DX = teacher_prediction(learner.teacher, image, zooms=ZOOMS)
         uncertainty_1X = learner.centers.uncertainty(features_1DX, teacher_1CX)
-        evidence_1CX = learner.memory.read(index)[None].to(learner.device)
+        evidence_1CX = learner.weigher.memory.read(index)[None].to(learner.device)
         size = (label.shape[0], label.shape[1])
-        judged_1CX = self._judged(teacher_1CX, evidence_1CX, case)
-        teacher = _enlarged(teacher_1CX, size)
+        prior_1CX = self.prior(teacher_1CX, index, case)
+        prior = _enlarged(prior_1CX, size)
         evidence = _enlarged(evidence_1CX, size)
         uncertainty = _enlarged(uncertainty_1X[None], size)[0, 0]
-        posterior = _enlarged(judged_1CX, size)
-        return self._at_full_size(teacher, evidence, posterior, uncertainty, label, verified)
+        return self._at_full_size(prior, evidence, uncertainty, label, verified)
 
-    def _judged(self, teacher_1CX: Tensor, evidence_1CX: Tensor, case: WorkCase) -> Tensor:
-        """Posterior of every class: by the judge if there is one, else from prior and evidence (eq. 4)."""
-        if self.learner.judge is None:
-            prior = self.learner.settings.prior_scale
-            return log_posterior(
-                teacher_1CX, evidence_1CX, evidence_scale=self.evidence_scale, prior_scale=prior
-            ).softmax(1)
-        judged = self.learner.judge.posterior(
-            teacher_1CX[0].cpu().numpy(), evidence_1CX[0].cpu().numpy(), case.given_X.numpy()
-        )
-        return torch.from_numpy(judged)[None].to(teacher_1CX.device)
+    def prior(self, teacher_1CX: Tensor, index: int, case: WorkCase) -> Tensor:
+        """Probability of every class before the evidence.
+
+        The teacher's opinion; with a judge, the mean of that, of the judge's opinion of it, and of what the judge said
+        from networks to which the case was held out.
+        """
+        learner = self.learner
+        if learner.judge is None:
+            return teacher_1CX
+        judged = learner.judge.posterior(teacher_1CX[0].cpu().numpy(), case.given_X.numpy(), self._scale)
+        opinions = [teacher_1CX[0].cpu(), torch.from_numpy(judged), learner.judged[index].float()]
+        return torch.stack(opinions).mean(0)[None].to(teacher_1CX.device)
 
     def _at_full_size(
         self,
-        teacher: Tensor,
+        prior: Tensor,
         evidence: Tensor,
-        posterior: Tensor,
         uncertainty: Tensor,
         label: NDArray[np.uint8],
         verified: NDArray[np.uint8],
     ) -> Maps:
         scales = {"evidence_scale": self.evidence_scale, "prior_scale": self.learner.settings.prior_scale}
-        candidates = torch.from_numpy(label.astype(np.int64))[None].to(teacher.device)
-        weights = pixel_weights(teacher, evidence, candidates, **scales)
+        candidates = torch.from_numpy(label.astype(np.int64))[None].to(prior.device)
+        weights = pixel_weights(prior, evidence, candidates, **scales)
+        posterior = log_posterior(prior, evidence, **scales).softmax(1)
         believed = probability_of(posterior, candidates)
         decided = (verified > 0) & (label != IGNORE)
         return Maps(

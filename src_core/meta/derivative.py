@@ -17,16 +17,62 @@ Shape suffixes: B batch, C classes, I input channels, X any number of space axes
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import torch
 from torch.autograd import forward_ad
-from torch.func import functional_call
+
+from src_core.networks.stateless import call_with, copied_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+RELATIVE_STEP = 2e-5
+MAX_RELATIVE_STEP = 1e-4
+"""A longer step than this, relative to the parameters, gives wrong signs (measured: 6 % of them at 1e-3)."""
+
+
+class Derivative:
+    """Logits of a network and their derivative when its parameters move along a direction.
+
+    One forward-mode pass; where a layer of the network has no forward derivative, two plain passes a little to either
+    side (central differences), from then on.
+
+    Parameters
+    ----------
+    network : Module
+        Its buffers are never changed: normalisation statistics stay as they are.
+
+    Attributes
+    ----------
+    by_differences : bool
+        True once a layer without forward derivative was met.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.by_differences = False
+
+    def __call__(self, direction: Mapping[str, Tensor], images_BIX: Tensor) -> tuple[Tensor, Tensor]:
+        """As :func:`logits_along`."""
+        if not self.by_differences:
+            try:
+                return logits_along(self.network, direction, images_BIX)
+            except (NotImplementedError, RuntimeError) as error:
+                if not _lacks_forward_derivative(error):
+                    raise
+                logger.warning("A layer has no forward derivative; finite differences take its place (%s).", error)
+                self.by_differences = True
+        return logits_along_by_differences(self.network, direction, images_BIX)
+
+
+def _lacks_forward_derivative(error: Exception) -> bool:
+    return any(words in str(error) for words in ("forward AD", "forward mode AD", "forward-mode AD", "jvp"))
 
 
 def logits_along(network: nn.Module, direction: Mapping[str, Tensor], images_BIX: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,17 +92,55 @@ def logits_along(network: nn.Module, direction: Mapping[str, Tensor], images_BIX
     logits_BCX, derivative_BCX : Tensor
         ``f(x; theta)`` and ``d/dt f(x; theta + t v)`` at t = 0; no graph is kept.
     """
-    buffers = {name: value.clone() for name, value in network.named_buffers()}
     with torch.no_grad(), forward_ad.dual_level():
         moving = {
             name: _dual(value.detach(), direction[name]) if name in direction else value.detach()
             for name, value in network.named_parameters()
         }
-        output = functional_call(network, {**moving, **buffers}, (images_BIX,))
+        output = call_with(network, {**moving, **copied_buffers(network)}, images_BIX)
         logits_BCX, derivative_BCX = forward_ad.unpack_dual(output)  # type: ignore[no-untyped-call]
         if derivative_BCX is None:
             derivative_BCX = torch.zeros_like(logits_BCX)
         return logits_BCX.clone(), derivative_BCX.clone()
+
+
+def logits_along_by_differences(
+    network: nn.Module,
+    direction: Mapping[str, Tensor],
+    images_BIX: Tensor,
+    *,
+    relative_step: float = RELATIVE_STEP,
+) -> tuple[Tensor, Tensor]:
+    """The same by central differences: two plain passes, for layers without forward derivatives.
+
+    Parameters
+    ----------
+    network, direction, images_BIX
+        As in :func:`logits_along`; single or double precision only.
+    relative_step : float
+        Length of the step over the length of the parameters, in (0, 1e-4].
+
+    Raises
+    ------
+    ValueError
+        For a longer step, or parameters in half precision: either gives wrong signs.
+    """
+    parameters = dict(network.named_parameters())
+    if not 0 < relative_step <= MAX_RELATIVE_STEP:
+        raise ValueError(f"relative_step is {relative_step}, expected a number in (0, {MAX_RELATIVE_STEP}]")
+    if any(value.dtype not in (torch.float32, torch.float64) for value in parameters.values()):
+        raise ValueError("finite differences need parameters in float32 or float64")
+    length = norm(direction)
+    step = relative_step * norm({name: value.detach() for name, value in parameters.items()}) / max(length, 1e-30)
+    sides = []
+    with torch.no_grad():
+        for sign in (1.0, -1.0):
+            moved = {
+                name: value + sign * step * direction[name] if name in direction else value
+                for name, value in parameters.items()
+            }
+            sides.append(call_with(network, {**moved, **copied_buffers(network)}, images_BIX))
+    return (sides[0] + sides[1]) / 2, (sides[0] - sides[1]) / (2 * step)
 
 
 def _dual(value: Tensor, tangent: Tensor) -> Tensor:

@@ -2,20 +2,25 @@
 
 A verified image tells both the given and the true label, so the habits of whoever drew the masks can be learned:
 the given mask is evidence about shape and place even where it is wrong. For each foreground class a logistic
-regression predicts the true label of a pixel from four features:
+regression predicts the true label of a pixel from three features:
 
-1. the teacher's log-odds for the class;
+1. the teacher's log-odds for the class, centred and scaled over all cases (:class:`Scale`), so that networks of
+   different strength can be compared;
 2. the same, smoothed;
 3. signed distance to the given boundary, in radii of the given object, after moving it to agree best with the
-   teacher, image by image: the shape of the given mask without its size;
-4. the evidence memory, for the class against its rival.
+   teacher, image by image: the shape of the given mask without its size.
 
 The distance to the boundary where it was given is left out on purpose: with few annotators it fits their habits in
 the verified images and failed on held-out ones.
 
-This is ours, not the paper's. The judge is used only where it was earned: it must predict held-out images better
-than the teacher alone, and the verified images must be as often wrong as the others look (somebody who verifies only
-good masks would otherwise teach it that all masks are good).
+Pixels of an image say nearly the same, so an image weighs as much as 3 independent ones, and the regression is
+shrunk accordingly. What minimises the log-loss draws objects too small, so the level at which a pixel is called
+foreground is the one with the best Dice on held-out images.
+
+The teacher's opinion must come from a network that has not learned the image's verified labels
+(:mod:`src_core.train.crossfit`). This is ours, not the paper's. The judge is used only where it was earned: taught on
+some groups of images it must predict the others better than the teacher alone, and the verified images must be as
+often wrong as the others look (somebody who verifies only good masks would otherwise teach it that all masks are good).
 
 Shape suffixes: C classes, X any number of space axes (2 or 3), N pixels, F features.
 """
@@ -40,7 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.pipeline import Pipeline
 
-FEATURES = 4
+FEATURES = 3
 MAX_PIXELS_AN_IMAGE = 3000
 MIN_PIXELS = 2000
 MIN_WRONG = 200
@@ -48,6 +53,44 @@ MIN_IMAGES = 4
 REACH = 1.5
 MAX_LOG_ODDS = 8.0
 SMOOTHING = 2.0
+IMAGE_WEIGHT = 3.0
+LEVELS = np.linspace(-3, 1.5, 19)
+"""Log-odds at which a pixel may be called foreground."""
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHARE_TOLERANCE = 0.005
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a network's log-odds lie, class by class, over the cases of a project.
+
+    Attributes
+    ----------
+    centers : tuple of float
+        Level above which the network sees as much of the class as the given masks hold, one a foreground class.
+    spreads : tuple of float
+        Root mean square of the log-odds, > 0.
+    """
+
+    centers: tuple[float, ...]
+    spreads: tuple[float, ...]
+
+    @classmethod
+    def of(cls, teachers: Sequence[NDArray[np.floating]], given: Sequence[NDArray[np.uint8]]) -> Scale:
+        """From opinions, ``(C, X)`` each, and given masks of the same cases."""
+        centers, spreads = [], []
+        for index in range(1, teachers[0].shape[0]):
+            log_odds = np.concatenate([_log_odds(teacher[index]).ravel()[::7] for teacher in teachers])
+            share = np.concatenate([(mask == index).ravel() for mask in given]).mean()
+            centers.append(float(np.quantile(log_odds, 1 - share)))
+            spreads.append(max(float(np.sqrt(np.square(log_odds).mean())), 1e-3))
+        return cls(tuple(centers), tuple(spreads))
+
+
+def _log_odds(probability_X: NDArray[np.floating]) -> NDArray[np.float64]:
+    clipped = np.clip(probability_X.astype(np.float64), 1e-6, 1 - 1e-6)
+    log_odds: NDArray[np.float64] = np.clip(np.log(clipped / (1 - clipped)), -MAX_LOG_ODDS, MAX_LOG_ODDS)
+    return log_odds
 
 
 def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -71,32 +114,32 @@ def best_shift(distance: NDArray[np.float64], probability: NDArray[np.floating])
 
 def features(
     teacher_CX: NDArray[np.floating],
-    evidence_CX: NDArray[np.floating],
     given_X: NDArray[np.uint8],
     index: int,
+    scale: Scale,
 ) -> NDArray[np.float64]:
     """Features of every pixel for one class.
 
     Parameters
     ----------
     teacher_CX : array, float, in [0, 1]
-    evidence_CX : array, float
     given_X : array, uint8
         Given label; ``IGNORE`` counts as outside of every class.
     index : int
         The class.
+    scale : Scale
+        Of the teacher.
 
     Returns
     -------
-    array, float64, (X, 4)
+    array, float64, (X, 3)
     """
-    probability = np.clip(teacher_CX[index].astype(np.float64), 1e-6, 1 - 1e-6)
-    log_odds = np.clip(np.log(probability / (1 - probability)), -MAX_LOG_ODDS, MAX_LOG_ODDS)
+    log_odds = _log_odds(teacher_CX[index])
     distance = signed_distance(given_X == index)
-    shifted = distance - best_shift(distance, probability)
-    rival = np.delete(evidence_CX, index, axis=0).max(axis=0)
+    shifted = distance - best_shift(distance, teacher_CX[index].astype(np.float64))
     smooth = ndimage.gaussian_filter(log_odds, SMOOTHING)
-    return np.stack([log_odds, smooth, shifted, evidence_CX[index] - rival], axis=-1)
+    center, spread = scale.centers[index - 1], scale.spreads[index - 1]
+    return np.stack([(log_odds - center) / spread, (smooth - center) / spread, shifted], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -106,13 +149,15 @@ class VerifiedImage:
     Attributes
     ----------
     teacher_CX : array, float, in [0, 1]
-    evidence_CX : array, float
+        By a network that has not learned this image's verified labels.
+    scale : Scale
+        Of that network.
     given_X, true_X : array, uint8
     verified_X : array, bool
     """
 
     teacher_CX: NDArray[np.floating]
-    evidence_CX: NDArray[np.floating]
+    scale: Scale
     given_X: NDArray[np.uint8]
     true_X: NDArray[np.uint8]
     verified_X: NDArray[np.bool_]
@@ -126,39 +171,47 @@ class VerifiedImage:
 
 @dataclass(frozen=True)
 class Judge:
-    """Coefficients of the regressions.
+    """Coefficients of the regressions, and how much they may say.
 
     Attributes
     ----------
     coefficients : tuple of tuples of float
         For each foreground class: intercept, then one a feature.
+    strength : float
+        Share of the judge in the posterior, in (0, 1]; the rest is the teacher's.
     """
 
     coefficients: tuple[tuple[float, ...], ...]
+    strength: float = 1.0
 
     def posterior(
         self,
         teacher_CX: NDArray[np.floating],
-        evidence_CX: NDArray[np.floating],
         given_X: NDArray[np.uint8],
+        scale: Scale,
     ) -> NDArray[np.float32]:
         """Probability of every class at every pixel, float32, ``(C, X)``, sums to 1 over C."""
         scores = [np.zeros(given_X.shape)]
         for index, (intercept, *weights) in enumerate(self.coefficients, start=1):
-            scores.append(intercept + features(teacher_CX, evidence_CX, given_X, index) @ np.array(weights))
+            scores.append(intercept + features(teacher_CX, given_X, index, scale) @ np.array(weights))
         stacked = np.stack(scores)
         stacked -= stacked.max(axis=0)
         exponent = np.exp(stacked)
-        posterior: NDArray[np.float32] = (exponent / exponent.sum(axis=0)).astype(np.float32)
+        own = exponent / exponent.sum(axis=0)
+        posterior: NDArray[np.float32] = (self.strength * own + (1 - self.strength) * teacher_CX).astype(np.float32)
         return posterior
 
 
-def earned_judge(images: Sequence[VerifiedImage], classes: int, disagreement: float) -> Judge | None:
+def earned_judge(
+    images: Sequence[VerifiedImage], groups: Sequence[int], classes: int, disagreement: float
+) -> Judge | None:
     """Teach a judge, if the verified images allow it.
 
     Parameters
     ----------
     images : sequence of VerifiedImage
+    groups : sequence of int
+        Which images belong together (one patient's, one network's); the judge is tried on groups it was not taught on.
     classes : int
         Background included.
     disagreement : float
@@ -167,24 +220,24 @@ def earned_judge(images: Sequence[VerifiedImage], classes: int, disagreement: fl
     Returns
     -------
     Judge or None
-        None when there are fewer than 4 images, 2,000 pixels or 200 wrong ones, when the verified images are half as
-        often or less in disagreement with the teacher than the others, or when held-out images are not predicted
-        better than by the teacher alone.
+        None when there are fewer than 4 images, 2,000 pixels, 200 wrong ones or 2 groups, when the verified images are
+        half as often or less in disagreement with the teacher than the others, or when the log-loss of held-out groups,
+        averaged over images, is not lower than with the teacher's log-odds alone, in at least half of the images, or
+        when no share of it draws held-out images better than the teacher does.
     """
-    usable = [image for image in images if image.usable_X.any()]
-    wrong = sum(int((image.given_X != image.true_X)[image.usable_X].sum()) for image in usable)
-    pixels = sum(int(image.usable_X.sum()) for image in usable)
+    usable = [(image, group) for image, group in zip(images, groups, strict=True) if image.usable_X.any()]
+    wrong = sum(int((image.given_X != image.true_X)[image.usable_X].sum()) for image, _ in usable)
+    pixels = sum(int(image.usable_X.sum()) for image, _ in usable)
     if len(usable) < MIN_IMAGES or pixels < MIN_PIXELS or wrong < MIN_WRONG:
         return None
-    if _disagreement(usable) < disagreement / 2:
+    if len({group for _, group in usable}) < 2 or _disagreement([image for image, _ in usable]) < disagreement / 2:
         return None
-    rows = []
-    for index in range(1, classes):
-        row = _fit_class(usable, index)
-        if row is None:
-            return None
-        rows.append(row)
-    return Judge(tuple(rows))
+    found = [_fit_class([_Sample.of(image, index, group) for image, group in usable]) for index in range(1, classes)]
+    rows = [row for row in found if row is not None]
+    if len(rows) < len(found):
+        return None
+    strength = min(strength for _, strength in rows)
+    return Judge(tuple(row for row, _ in rows), strength) if strength > 0 else None
 
 
 def _disagreement(images: Sequence[VerifiedImage]) -> float:
@@ -192,41 +245,84 @@ def _disagreement(images: Sequence[VerifiedImage]) -> float:
     return float(np.concatenate(differing).mean())
 
 
-def _fit_class(images: Sequence[VerifiedImage], index: int) -> tuple[float, ...] | None:
-    inputs, targets, owners = [], [], []
-    for number, image in enumerate(images):
+@dataclass(frozen=True)
+class _Sample:
+    """Features and truth of evenly taken pixels of one image, for one class."""
+
+    x_NF: NDArray[np.float64]
+    teacher_N: NDArray[np.float64]
+    y_N: NDArray[np.bool_]
+    group: int
+
+    @classmethod
+    def of(cls, image: VerifiedImage, index: int, group: int) -> _Sample:
         chosen = np.flatnonzero(image.usable_X)
         chosen = chosen[:: max(1, len(chosen) // MAX_PIXELS_AN_IMAGE)]
-        values = features(image.teacher_CX, image.evidence_CX, image.given_X, index)
-        inputs.append(values.reshape(-1, FEATURES)[chosen])
-        targets.append(image.true_X.ravel()[chosen] == index)
-        owners.append(np.full(len(chosen), number))
-    x_NF, y_N, owner_N = np.concatenate(inputs), np.concatenate(targets), np.concatenate(owners)
-    if not _predicts_better(x_NF, y_N, owner_N % 2 == 0):
+        values = features(image.teacher_CX, image.given_X, index, image.scale).reshape(-1, FEATURES)
+        teacher = image.teacher_CX[index].ravel()[chosen].astype(np.float64)
+        return cls(values[chosen], teacher, image.true_X.ravel()[chosen] == index, group)
+
+
+def _fit_class(samples: Sequence[_Sample]) -> tuple[tuple[float, ...], float] | None:
+    """Intercept and weights, and the strength; None when not earned."""
+    held_out = _held_out_scores(samples)
+    model = _fitted(samples, slice(None))
+    if held_out is None or model is None:
         return None
-    model = _regression().fit(x_NF, y_N)
+    level = max(LEVELS, key=lambda level: _mean_dice(samples, [score > level for score in held_out]))
     scaler, regression = model[0], model[-1]
     weights = regression.coef_[0] / scaler.scale_
-    intercept = regression.intercept_[0] - float(weights @ scaler.mean_)
-    return (float(intercept), *(float(weight) for weight in weights))
+    intercept = regression.intercept_[0] - float(weights @ scaler.mean_) - float(level)
+    row = (float(intercept), *(float(weight) for weight in weights))
+    return row, _strength(samples, [1 / (1 + np.exp(level - score)) for score in held_out])
 
 
-def _regression() -> Pipeline:
-    return make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=200))
+def _strength(samples: Sequence[_Sample], judged: Sequence[NDArray[np.float64]]) -> float:
+    """Smallest share of the judge that draws held-out images as well, but for 0.005 Dice, as the best share does."""
+
+    def dice(share: float) -> float:
+        mixed = [share * own + (1 - share) * sample.teacher_N for own, sample in zip(judged, samples, strict=True)]
+        return _mean_dice(samples, [values > 0.5 for values in mixed])
+
+    found = {share: dice(share) for share in SHARES}
+    return min(share for share, value in found.items() if value >= max(found.values()) - SHARE_TOLERANCE)
 
 
-def _predicts_better(x_NF: NDArray[np.float64], y_N: NDArray[np.bool_], first_N: NDArray[np.bool_]) -> bool:
-    """True when all features together predict the other half of the images better than the teacher alone."""
-    full = alone = 0.0
-    for fit in (first_N, ~first_N):
-        test = ~fit
-        if len(np.unique(y_N[fit])) < 2 or len(np.unique(y_N[test])) < 2:
-            return False
-        for columns in (slice(None), slice(0, 1)):
-            model = _regression().fit(x_NF[fit][:, columns], y_N[fit])
-            loss = log_loss(y_N[test], model.predict_proba(x_NF[test][:, columns])[:, 1])
-            if columns == slice(None):
-                full += loss
-            else:
-                alone += loss
-    return full < alone
+def _mean_dice(samples: Sequence[_Sample], called: Sequence[NDArray[np.bool_]]) -> float:
+    found = []
+    for sample, mask in zip(samples, called, strict=True):
+        total = int(mask.sum()) + int(sample.y_N.sum())
+        found.append(2 * int((mask & sample.y_N).sum()) / total if total else 1.0)
+    return float(np.mean(found))
+
+
+def _fitted(samples: Sequence[_Sample], columns: slice) -> Pipeline | None:
+    x_NF = np.concatenate([sample.x_NF[:, columns] for sample in samples])
+    y_N = np.concatenate([sample.y_N for sample in samples])
+    if len(np.unique(y_N)) < 2:
+        return None
+    weights_N = np.concatenate([np.full(len(sample.y_N), IMAGE_WEIGHT / len(sample.y_N)) for sample in samples])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=300))
+    return model.fit(x_NF, y_N, logisticregression__sample_weight=weights_N)
+
+
+def _held_out_scores(samples: Sequence[_Sample]) -> list[NDArray[np.float64]] | None:
+    """Log-odds of every sample by a judge taught on the other groups; None when the teacher alone does as well."""
+    gains: list[float] = []
+    scores: dict[int, NDArray[np.float64]] = {}
+    for held_out in sorted({sample.group for sample in samples}):
+        taught = [sample for sample in samples if sample.group != held_out]
+        full, alone = _fitted(taught, slice(None)), _fitted(taught, slice(0, 1))
+        if full is None or alone is None:
+            return None
+        for number, sample in enumerate(samples):
+            if sample.group == held_out:
+                gains.append(_loss(alone, sample, slice(0, 1)) - _loss(full, sample, slice(None)))
+                scores[number] = full.decision_function(sample.x_NF)
+    if float(np.mean(gains)) <= 0 or float(np.mean(np.array(gains) > 0)) < 0.5:
+        return None
+    return [scores[number] for number in range(len(samples))]
+
+
+def _loss(model: Pipeline, sample: _Sample, columns: slice) -> float:
+    return float(log_loss(sample.y_N, model.predict_proba(sample.x_NF[:, columns])[:, 1], labels=[False, True]))

@@ -11,7 +11,7 @@ Shape suffixes: B batch, C classes, X any number of space axes (2 or 3).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 
@@ -19,6 +19,8 @@ from src_core.data.case import IGNORE
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+DirectNorm = Literal["l2b", "image", "class", "sign", "softmax"]
 
 MIN_CONFIDENCE = 0.6
 """A teacher less sure than this puts no label of its own forward."""
@@ -112,22 +114,87 @@ def probability_of(posterior_BCX: Tensor, labels_BX: Tensor) -> Tensor:
     return torch.where(labelled, at_label, torch.zeros_like(at_label))
 
 
-def relu_weights(weights_BCX: Tensor, candidates_BX: Tensor, pseudo_BX: Tensor) -> tuple[PixelWeights, float]:
-    """Weights of the literal L2B form: cut at 0 and divided by their sum over both maps of the whole batch.
+def direct_weights(
+    weights_BCX: Tensor,
+    candidates_BX: Tensor,
+    pseudo_BX: Tensor,
+    *,
+    norm: DirectNorm,
+    temperature: float = 1.0,
+) -> tuple[PixelWeights, Tensor]:
+    """Weights straight from the meta weights of this step, without a memory.
 
-    They are multiplied by the number of labelled pixels, so that the loss stays a mean.
+    ========== =====================================================================================
+    ``l2b``    cut at 0, divided by the sum over both maps of the whole batch (the literal L2B form)
+    ``image``  the same an image, so that one image cannot take all the weight
+    ``class``  cut at 0, every target class gets the same mass
+    ``sign``   1 where positive, 1/2 each where both labels are
+    ``softmax`` softmax over the pixels of both maps of an image, at ``temperature``
+    ========== =====================================================================================
+
+    All but ``sign`` are multiplied by the number of labelled pixels, so that the loss stays a mean.
+
+    Parameters
+    ----------
+    weights_BCX : Tensor, float
+        Meta weight of every label.
+    candidates_BX, pseudo_BX : Tensor, int64
+        Label in question (``IGNORE`` where there is none) and the teacher's label.
+    norm : str
+    temperature : float
 
     Returns
     -------
     weights : PixelWeights
-        Not bounded by 1. All 0 when no label has a positive weight.
-    zero_fraction : float
-        Share of labelled pixels at which both weights are 0.
+        Not bounded by 1, save for ``sign``. All 0 in an image where no label has a positive weight.
+    empty_BX : Tensor, bool
+        Labelled pixels at which both weights are 0.
     """
     labelled = candidates_BX != IGNORE
     given = weights_BCX.gather(1, torch.where(labelled, candidates_BX, 0).unsqueeze(1)).squeeze(1)
-    alpha = torch.where(labelled, given.relu(), torch.zeros_like(given))
-    beta = torch.where(labelled, weights_BCX.gather(1, pseudo_BX.unsqueeze(1)).squeeze(1).relu(), alpha * 0)
-    scale = labelled.sum() / (alpha.sum() + beta.sum()).clamp_min(1e-10)
-    zero = float(((alpha + beta == 0) & labelled).sum() / labelled.sum().clamp_min(1))
-    return PixelWeights(alpha * scale, beta * scale, pseudo_BX), zero
+    own = weights_BCX.gather(1, pseudo_BX.unsqueeze(1)).squeeze(1)
+    both = torch.stack([given, own]) * labelled
+    if norm == "sign":
+        positive = (both > 0).to(both.dtype)
+        both = positive / positive.sum(0).clamp_min(1)
+    elif norm == "softmax":
+        both = _softmax_over_pixels(both / temperature, labelled)
+    elif norm == "class":
+        both = _equal_mass(both.relu(), torch.stack([candidates_BX, pseudo_BX]), labelled)
+    else:
+        both = both.relu()
+        per_image = both.sum(0).flatten(1).sum(1)
+        counts = labelled.flatten(1).sum(1).to(both.dtype)
+        if norm == "l2b":
+            per_image, counts = per_image.sum().expand_as(per_image), counts.sum().expand_as(counts)
+        both = both * (counts / per_image.clamp_min(1e-10)).view(-1, *[1] * (labelled.ndim - 1))
+    return PixelWeights(both[0], both[1], pseudo_BX), (both.sum(0) == 0) & labelled
+
+
+def _softmax_over_pixels(both_2BX: Tensor, labelled_BX: Tensor) -> Tensor:
+    masked = both_2BX.masked_fill(~labelled_BX, -torch.inf).transpose(0, 1)
+    counts = labelled_BX.flatten(1).sum(1, keepdim=True)
+    shares = masked.flatten(1).softmax(1).nan_to_num() * counts
+    return shares.view_as(masked).transpose(0, 1)
+
+
+def _equal_mass(both_2BX: Tensor, labels_2BX: Tensor, labelled_BX: Tensor) -> Tensor:
+    present = torch.bincount(labels_2BX[:, labelled_BX].flatten()).nonzero().flatten().tolist()
+    result = torch.zeros_like(both_2BX)
+    for label in present:
+        chosen = (labels_2BX == label) & labelled_BX
+        mass = both_2BX[chosen].sum().clamp_min(1e-10)
+        result[chosen] = both_2BX[chosen] * labelled_BX.sum() / (len(present) * mass)
+    return result
+
+
+def filled_from(weights: PixelWeights, prior: PixelWeights) -> PixelWeights:
+    """Weights with every image in which no label has any replaced by those of the prior.
+
+    The literal form divides 0 by a small number there, and so drops the image without a word.
+    """
+    total_B = (weights.alpha + weights.beta).flatten(1).sum(1)
+    empty = (total_B == 0).view(-1, *[1] * (weights.alpha.ndim - 1))
+    return PixelWeights(
+        torch.where(empty, prior.alpha, weights.alpha), torch.where(empty, prior.beta, weights.beta), weights.pseudo
+    )

@@ -46,9 +46,12 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "format": FORMAT,
         "epoch": epoch,
         "steps": learner.steps,
-        "evidence_scale": learner.evidence_scale,
-        "judge": None if learner.judge is None else learner.judge.coefficients,
-        "lengths": learner.lengths,
+        "evidence_scale": learner.weigher.evidence_scale,
+        "judge": None if learner.judge is None else asdict(learner.judge),
+        "warmup_end": learner.warmup_end,
+        "agreement": learner.agreement,
+        "folds": [sorted(half) for half in learner.folds],
+        "lengths": learner.weigher.lengths,
         "classes": learner.classes,
         "channels": learner.channels,
         "spatial_dims": learner.spatial_dims,
@@ -63,14 +66,24 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
 
 
 def _tensors(learner: Learner) -> dict[str, torch.Tensor]:
-    tensors = {f"network/{name}": value for name, value in learner.network.state_dict().items()}
-    tensors |= {f"teacher/{name}": value for name, value in learner.teacher.state_dict().items()}
-    names: dict[torch.Tensor, str] = {parameter: name for name, parameter in learner.network.named_parameters()}
-    for parameter, state in learner.optimizer.state.items():
-        tensors |= {f"optimizer/{names[parameter]}/{key}": value for key, value in state.items()}
-    tensors |= {f"memory/{index}": values for index, values in enumerate(learner.memory.maps)}
+    tensors = _networks(learner, "")
+    for number, twin in enumerate(learner.twins):
+        tensors |= _networks(twin, f"twin{number}/")
+    tensors |= {f"judged/{index}": values for index, values in enumerate(learner.judged)}
+    tensors |= {f"memory/{index}": values for index, values in enumerate(learner.weigher.memory.maps)}
     tensors |= {"centers/values": learner.centers.values_RD, "centers/counts": learner.centers.counts_R}
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+
+
+def _networks(learner: Learner, prefix: str) -> dict[str, torch.Tensor]:
+    tensors = {f"{prefix}network/{name}": value for name, value in learner.network.state_dict().items()}
+    tensors |= {f"{prefix}teacher/{name}": value for name, value in learner.teacher.state_dict().items()}
+    names: dict[torch.Tensor, str] = {parameter: name for name, parameter in learner.network.named_parameters()}
+    for parameter, state in learner.optimizer.state.items():
+        tensors |= {
+            f"{prefix}optimizer/{names[parameter]}/{key}": value for key, value in state.items() if value is not None
+        }
+    return tensors
 
 
 def read_header(folder: Path) -> dict[str, Any]:
@@ -132,6 +145,8 @@ def load(learner: Learner, folder: Path) -> int:
     """
     header = read_header(folder)
     _check_settings(learner, header, folder)
+    learner.folds = tuple(frozenset(half) for half in header["folds"])
+    learner.twins = [learner.sibling(number) for number in range(1, len(learner.folds) + 1)]
     try:
         with safe_open(folder / NAME, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
@@ -141,9 +156,12 @@ def load(learner: Learner, folder: Path) -> int:
             f"The checkpoint of run {folder.name} does not fit this project ({error}); train a new run."
         ) from error
     learner.steps = int(header["steps"])
-    learner.evidence_scale = float(header["evidence_scale"])
-    learner.judge = None if header["judge"] is None else Judge(tuple(map(tuple, header["judge"])))
-    learner.lengths = [float(value) for value in header["lengths"]]
+    learner.weigher.evidence_scale = float(header["evidence_scale"])
+    judge = header["judge"]
+    learner.judge = None if judge is None else Judge(tuple(map(tuple, judge["coefficients"])), float(judge["strength"]))
+    learner.warmup_end = None if header["warmup_end"] is None else int(header["warmup_end"])
+    learner.agreement = [float(value) for value in header["agreement"]]
+    learner.weigher.lengths = [float(value) for value in header["lengths"]]
     return int(header["epoch"])
 
 
@@ -158,6 +176,21 @@ def _check_settings(learner: Learner, header: dict[str, Any], folder: Path) -> N
 
 
 def _restore(learner: Learner, tensors: dict[str, torch.Tensor]) -> None:
+    _restore_networks(learner, tensors)
+    for number, twin in enumerate(learner.twins):
+        _restore_networks(twin, _below(tensors, f"twin{number}/"))
+    learner.judged = [tensors[f"judged/{index}"] for index in range(len(_below(tensors, "judged/")))]
+    for index, values in enumerate(learner.weigher.memory.maps):
+        kept = tensors[f"memory/{index}"]
+        if kept.shape != values.shape:
+            raise KeyError(f"image {index} has another size")
+        learner.weigher.memory.maps[index] = kept
+    learner.centers.values_RD = tensors["centers/values"]
+    learner.centers.counts_R = tensors["centers/counts"]
+    learner.centers.to(learner.device)
+
+
+def _restore_networks(learner: Learner, tensors: dict[str, torch.Tensor]) -> None:
     for prefix, module in (("network/", learner.network), ("teacher/", learner.teacher)):
         module.load_state_dict(_below(tensors, prefix))
     for name, parameter in learner.network.named_parameters():
@@ -166,14 +199,6 @@ def _restore(learner: Learner, tensors: dict[str, torch.Tensor]) -> None:
             learner.optimizer.state[parameter] = {
                 key: value if key == "step" else value.to(learner.device) for key, value in state.items()
             }
-    for index, values in enumerate(learner.memory.maps):
-        kept = tensors[f"memory/{index}"]
-        if kept.shape != values.shape:
-            raise KeyError(f"image {index} has another size")
-        learner.memory.maps[index] = kept
-    learner.centers.values_RD = tensors["centers/values"]
-    learner.centers.counts_R = tensors["centers/counts"]
-    learner.centers.to(learner.device)
 
 
 def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

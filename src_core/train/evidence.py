@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from src_core.data.case import IGNORE
 
 if TYPE_CHECKING:
     from src_core.config import TrainingSettings
-    from src_core.train.cases import CaseSet
+    from src_core.train.cases import CaseSet, WorkCase
 
 LOW_RATE = 0.1
 MIN_CONFIRMED_SHARE = 0.25
@@ -32,6 +33,8 @@ class Plan:
         Weight of a corrected pixel in the verified loss, 1 unless confirmed ones are rare.
     class_weights : array, float32, (C,)
         Weight of each class in the verified loss.
+    boundary_offset : float or None
+        Mean distance of the given boundaries outwards from the verified ones, px at working resolution.
     notice : str
         One sentence for the person; empty when all is well.
     """
@@ -41,10 +44,36 @@ class Plan:
     corrected_weight: float
     class_weights: torch.Tensor
     notice: str
+    boundary_offset: float | None = None
 
 
 def make_plan(data: CaseSet, settings: TrainingSettings) -> Plan:
     """Look at what is verified now and decide what it allows (docs/method.md, failure modes)."""
+    return replace(_what_is_allowed(data, settings), boundary_offset=boundary_offset(data.cases))
+
+
+def boundary_offset(cases: list[WorkCase]) -> float | None:
+    """How far, on average, the given boundaries lie outside of the verified ones.
+
+    An error that all given masks share can be seen only where masks are verified.
+
+    Returns
+    -------
+    float or None
+        In px at working resolution; negative where masks are drawn too small; None when no case shows both boundaries.
+    """
+    offsets = []
+    for case in cases:
+        verified, given, true = (values.numpy() for values in (case.verified_X, case.given_X, case.label_X))
+        for index in np.unique(true[(verified > 0) & (true > 0) & (true != IGNORE)]):
+            edge = (given == index) & ~ndimage.binary_erosion(given == index) & (verified > 0)
+            if edge.any():
+                outside, inside = (ndimage.distance_transform_edt(mask) for mask in (true != index, true == index))
+                offsets.append(np.where(true == index, 1 - inside, outside)[edge])
+    return float(np.concatenate(offsets).mean()) if offsets else None
+
+
+def _what_is_allowed(data: CaseSet, settings: TrainingSettings) -> Plan:
     summary = data.verified_summary()
     counts = _class_counts(data)
     corrected_weight = _corrected_weight(summary)

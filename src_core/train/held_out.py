@@ -9,7 +9,6 @@ import torch
 
 from src_core.data.case import IGNORE
 from src_core.meta.calibration import Examples
-from src_core.meta.judge import Judge, VerifiedImage, earned_judge
 from src_core.train.views import teacher_prediction
 
 if TYPE_CHECKING:
@@ -21,39 +20,63 @@ if TYPE_CHECKING:
 MAX_CASES = 32
 
 
-def look(learner: Learner, cases: list[WorkCase], chosen: tuple[int, ...]) -> tuple[float | None, Examples | None]:
-    """Predict verified cases with the teacher.
-
-    Parameters
-    ----------
-    learner : Learner
-    cases : list of WorkCase
-    chosen : tuple of int
-        Cases to look at, 32 at most are taken, evenly.
+def verified_dice(learner: Learner, cases: list[WorkCase], chosen: tuple[int, ...]) -> float | None:
+    """Mean Dice of the teacher's foreground classes over the verified pixels of some cases, 32 at most.
 
     Returns
     -------
-    dice : float or None
-        Mean Dice of the foreground classes over all verified pixels; None when there is no foreground.
-    examples : Examples or None
-        Verified pixels with the teacher's and the evidence's opinion of their given label.
+    float or None
+        In [0, 1]; None when there is no foreground.
     """
-    overlap = np.zeros(learner.classes)
-    sizes = np.zeros(learner.classes)
-    parts = []
-    for index in _evenly(chosen):
+    overlap, sizes = np.zeros(learner.classes), np.zeros(learner.classes)
+    for index in evenly(chosen):
         case = cases[index]
-        teacher_BCX, _ = teacher_prediction(learner.teacher, case.image_IX[None].to(learner.device), mirror=False)
         mask = ((case.verified_X > 0) & (case.label_X != IGNORE)).numpy()
-        probabilities = teacher_BCX[0].cpu()
-        truth, predicted = case.label_X.numpy()[mask], probabilities.argmax(0).numpy()[mask]
-        for label in range(learner.classes):
-            overlap[label] += 2 * np.sum((truth == label) & (predicted == label))
-            sizes[label] += np.sum(truth == label) + np.sum(predicted == label)
-        parts.append(_examples(probabilities, learner.memory.read(index), case, mask, index))
+        predicted = _teacher(learner, case).argmax(0).numpy()[mask]
+        _count(case.label_X.numpy()[mask], predicted, overlap, sizes)
+    return _mean_dice(overlap, sizes)
+
+
+def agreement(learner: Learner, cases: list[WorkCase]) -> float:
+    """Dice of the teacher's labels with those it learns from, over 16 cases at most; 0 without foreground."""
+    overlap, sizes = np.zeros(learner.classes), np.zeros(learner.classes)
+    for index in evenly(tuple(range(len(cases))), 16):
+        label = cases[index].label_X.numpy()
+        predicted = _teacher(learner, cases[index]).argmax(0).numpy()
+        _count(label[label != IGNORE], predicted[label != IGNORE], overlap, sizes)
+    return _mean_dice(overlap, sizes) or 0.0
+
+
+def _count(
+    truth: NDArray[np.generic], predicted: NDArray[np.generic], overlap: NDArray[np.float64], sizes: NDArray[np.float64]
+) -> None:
+    for label in range(len(overlap)):
+        overlap[label] += 2 * np.sum((truth == label) & (predicted == label))
+        sizes[label] += np.sum(truth == label) + np.sum(predicted == label)
+
+
+def _mean_dice(overlap: NDArray[np.float64], sizes: NDArray[np.float64]) -> float | None:
     present = sizes[1:] > 0
-    dice = float(np.mean(overlap[1:][present] / sizes[1:][present])) if present.any() else None
-    return dice, Examples.joined(parts)
+    return float(np.mean(overlap[1:][present] / sizes[1:][present])) if present.any() else None
+
+
+def _teacher(learner: Learner, case: WorkCase) -> torch.Tensor:
+    teacher_1CX, _ = teacher_prediction(learner.teacher, case.image_IX[None].to(learner.device), mirror=False)
+    return teacher_1CX[0].cpu()
+
+
+def evidence_examples(learner: Learner, cases: list[WorkCase], chosen: tuple[int, ...]) -> Examples | None:
+    """Verified pixels with what prior and evidence say of their given label, from 32 cases at most.
+
+    The prior is the judged one, which is held out, where there is one; else the teacher's.
+    """
+    parts = []
+    for index in evenly(chosen):
+        case = cases[index]
+        mask = ((case.verified_X > 0) & (case.label_X != IGNORE)).numpy()
+        prior_CX = learner.judged[index].float() if learner.judged else _teacher(learner, case)
+        parts.append(_examples(prior_CX, learner.weigher.memory.read(index), case, mask, index))
+    return Examples.joined(parts)
 
 
 def _examples(
@@ -85,44 +108,6 @@ def _margin(log_scores_CN: torch.Tensor, given_1N: torch.Tensor) -> torch.Tensor
     return (log_scores_CN.gather(0, given_1N) - log_scores_CN.gather(0, rival_1N)).squeeze(0)
 
 
-def judge_of(learner: Learner, cases: list[WorkCase], verified: tuple[int, ...]) -> Judge | None:
-    """Teach the judge on verified cases, 32 at most.
-
-    Parameters
-    ----------
-    learner : Learner
-    cases : list of WorkCase
-    verified : tuple of int
-    """
-    images = [_verified_image(learner, cases[index], index) for index in _evenly(verified)]
-    unverified = tuple(index for index, case in enumerate(cases) if case.verified_pixels == 0)
-    return earned_judge(images, learner.classes, _disagreement(learner, cases, _evenly(unverified)))
-
-
-def _evenly(chosen: tuple[int, ...]) -> tuple[int, ...]:
-    return chosen[:: max(1, -(-len(chosen) // MAX_CASES))]
-
-
-def _predict(learner: Learner, case: WorkCase) -> NDArray[np.floating]:
-    teacher_BCX, _ = teacher_prediction(learner.teacher, case.image_IX[None].to(learner.device))
-    probabilities: NDArray[np.floating] = teacher_BCX[0].cpu().numpy()
-    return probabilities
-
-
-def _verified_image(learner: Learner, case: WorkCase, index: int) -> VerifiedImage:
-    return VerifiedImage(
-        _predict(learner, case),
-        learner.memory.read(index).numpy(),
-        case.given_X.numpy(),
-        case.label_X.numpy(),
-        case.verified_X.numpy() > 0,
-    )
-
-
-def _disagreement(learner: Learner, cases: list[WorkCase], chosen: tuple[int, ...]) -> float:
-    """Share of labelled pixels at which the teacher disagrees with the label; 0 when there are none."""
-    differing = [
-        (_predict(learner, cases[i]).argmax(axis=0) != cases[i].label_X.numpy())[cases[i].label_X.numpy() != IGNORE]
-        for i in chosen
-    ]
-    return float(np.concatenate(differing).mean()) if differing else 0.0
+def evenly(chosen: tuple[int, ...], most: int = MAX_CASES) -> tuple[int, ...]:
+    """At most so many of the chosen, evenly taken."""
+    return chosen[:: max(1, -(-len(chosen) // most))]

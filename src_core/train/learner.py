@@ -6,8 +6,7 @@ Shape suffixes: B batch, C classes, D feature channels, I input channels, X any 
 from __future__ import annotations
 
 import copy
-import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,12 +15,13 @@ from src_core.data.case import IGNORE, Verified
 from src_core.dcd.centers import Centers, pixel_emphasis
 from src_core.losses.dice import soft_dice_loss
 from src_core.losses.pixel import pixel_cross_entropy, weighted_mean
-from src_core.meta.derivative import gradient, label_weights, logits_along, norm
-from src_core.meta.memory import EvidenceMemory, common_mode_removed, normalised
-from src_core.meta.weights import PixelWeights, pixel_weights, relu_weights, trust
+from src_core.meta.derivative import gradient
+from src_core.meta.weights import trust
 from src_core.networks.registry import build_network
-from src_core.train.augment import back_to_case, sample
+from src_core.networks.stateless import call_with, copied_buffers
+from src_core.train.augment import sample
 from src_core.train.views import teacher_prediction
+from src_core.train.weighting import Target, Weigher, one_hot
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from src_core.meta.judge import Judge
     from src_core.train.cases import CaseSet
     from src_core.train.sampler import Batch
+
+
+CONSISTENCY_NOISE = 0.02
+"""Standard deviation of the noise on the network's image in the consistency term, in standard deviations."""
 
 
 @dataclass
@@ -67,10 +71,18 @@ class Learner:
 
     Attributes
     ----------
-    evidence_scale : float
-        s_A, from the settings until verified pixels tell a better one.
+    weigher : Weigher
+        The evidence memory and what is made of it.
     judge : Judge or None
         Taught on held-out verified images, once it is earned.
+    judged : list of Tensor, float16, (C, X)
+        What the judge said of every case at the end of the warm-up; empty without a judge.
+    twins : list of Learner
+        The helpers of the warm-up, with the verified cases that each holds out in ``folds``; empty after it.
+    warmup_end : int or None
+        Epochs that the warm-up took, once it has ended.
+    agreement : list of float
+        Agreement with the given labels after each epoch of the warm-up, where its end is read from that.
     corrected_weight : float
         Weight of a corrected pixel among verified ones; below 1 when there are too few confirmed ones.
     class_weights_C : Tensor
@@ -83,30 +95,41 @@ class Learner:
         self.classes = max(data.classes, 2)
         self.channels = data.channels
         self.spatial_dims = data.spatial_dims
+        self._data = data
         torch.manual_seed(settings.seed)
         self.network = build_network(data.channels, self.classes, settings, spatial_dims=data.spatial_dims).to(device)
-        self.teacher = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        self.memory = EvidenceMemory([case.shape for case in data.cases], self.classes)
+        self.teacher = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self.optimizer = _optimizer(self.network, settings)
+        self.weigher = Weigher(self.network, data.cases, self.classes, settings)
         self.centers = Centers(self.classes, self.network.feature_channels, settings).to(device)
-        self.evidence_scale = settings.evidence_scale
         self.judge: Judge | None = None
+        self.judged: list[Tensor] = []
+        self.twins: list[Learner] = []
+        self.folds: tuple[frozenset[int], ...] = ()
+        self.warmup_end: int | None = None
+        self.agreement: list[float] = []
         self.corrected_weight = 1.0
         self.class_weights_C = torch.ones(self.classes, device=device)
         self.steps = 0
-        self.lengths: list[float] = []
-        self.frozen_memory = False
+
+    def sibling(self, number: int) -> Learner:
+        """A learner of the same settings and data with another start."""
+        settings = replace(self.settings, seed=(self.settings.seed + number) % 2**31)
+        return Learner(settings, self._data, self.device)
 
     # ---------------------------------------------------------------- verified pixels
 
     def verified_loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy over the verified pixels of a batch; others have no influence."""
-        losses_BX = pixel_cross_entropy(self.network(batch.images_BIX), batch.labels_BX)
-        return weighted_mean(losses_BX, self._verified_weights(batch))
+        logits_BCX = self.aside(batch.images_BIX)
+        return weighted_mean(pixel_cross_entropy(logits_BCX, batch.labels_BX), self.verified_weights(batch))
 
-    def _verified_weights(self, batch: Batch) -> Tensor:
+    def aside(self, images_BIX: Tensor) -> Tensor:
+        """Logits by a pass that leaves normalisation statistics as they are: only training batches move them."""
+        return call_with(self.network, copied_buffers(self.network), images_BIX)
+
+    def verified_weights(self, batch: Batch) -> Tensor:
+        """Weight of each pixel in the verified loss, ``(B, X)``: 0 where not verified."""
         weights_BX = batch.verified_BX.float() * (batch.labels_BX != IGNORE)
         weights_BX = torch.where(
             batch.kinds_BX == int(Verified.CORRECTED), weights_BX * self.corrected_weight, weights_BX
@@ -151,16 +174,16 @@ class Learner:
         valid_BX = self._valid(batch, labels_BX, excluded)
         logits_BCX = self.network(batch.images_BIX)
         loss = weighted_mean(pixel_cross_entropy(logits_BCX, labels_BX), valid_BX)
-        target_BCX = _one_hot(labels_BX, self.classes)
+        target_BCX = one_hot(labels_BX, self.classes)
         dice = soft_dice_loss(logits_BCX.softmax(1), target_BCX, valid_BX)
-        return self._finish(loss + self.settings.dice_weight * dice)
+        return self.finish(loss + self.settings.dice_weight * dice)
 
     def clean_step(self, judgement: Judgement) -> StepReport:
         """Learn from verified pixels only."""
         self.optimizer.zero_grad(set_to_none=True)
         if judgement.support is None:
             return StepReport(0.0)
-        return self._finish(self.verified_loss(judgement.support))
+        return self.finish(self.verified_loss(judgement.support))
 
     def weighted_step(
         self,
@@ -186,38 +209,51 @@ class Learner:
             rho of the evidence memory.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        direction = self._clean_gradient(judgement, meta=use_meta)
+        due = use_meta and self.steps % self._refresh_every == 0
+        direction = self._clean_gradient(judgement, meta=due)
         teacher_BCX, features_BDX = teacher_prediction(self.teacher, batch.images_BIX)
         counters: dict[str, float] = {}
-        weights = self._weights(batch, teacher_BCX, direction, rate, counters)
-        weights = self._pinned(batch, weights)
+        prior_BCX = self._judged_prior(batch) if self.judged else teacher_BCX
+        self.weigher.observe(batch, prior_BCX, direction, rate=rate, counters=counters)
+        target = self.weigher.target(
+            batch, teacher_BCX, prior_BCX, judged=bool(self.judged), use_evidence=use_meta, counters=counters
+        )
         emphasis_BX = self._emphasis(batch, teacher_BCX, features_BDX, emphasis_floor)
-        loss = self._objective(batch, weights, teacher_BCX, emphasis_BX, excluded)
-        report = self._finish(loss)
+        report = self.finish(self._objective(batch, self._pinned(batch, target), emphasis_BX, excluded))
         report.counters.update(counters)
         return report
 
-    def _objective(
-        self,
-        batch: Batch,
-        weights: PixelWeights,
-        teacher_BCX: Tensor,
-        emphasis_BX: Tensor,
-        excluded: frozenset[int],
-    ) -> Tensor:
-        alpha, beta, pseudo = weights
+    @property
+    def _refresh_every(self) -> int:
+        """k_w: what the settings say, or every step in 2-D and every other in 3-D."""
+        return self.settings.refresh_every or self.spatial_dims - 1
+
+    def _judged_prior(self, batch: Batch) -> Tensor:
+        """What the judge said of the crops; even odds outside of the case."""
+        shape = tuple(batch.labels_BX.shape[1:])
+        rows = [
+            sample(self.judged[crop.case].float(), crop.matrix, shape, nearest=False, border=False)
+            for crop in batch.crops
+        ]
+        prior_BCX = torch.stack(rows).to(self.device) + 1e-6
+        return prior_BCX / prior_BCX.sum(1, keepdim=True)
+
+    def _objective(self, batch: Batch, target: Target, emphasis_BX: Tensor, excluded: frozenset[int]) -> Tensor:
+        """Eq. 6: weighted cross-entropy and Dice; nothing flows back through weights, emphasis or teacher."""
         logits_BCX = self.network(batch.images_BIX)
-        inside_BX = self._valid(batch, torch.where(batch.labels_BX == IGNORE, pseudo, batch.labels_BX), excluded)
-        given = alpha * pixel_cross_entropy(logits_BCX, batch.labels_BX)
-        own = beta * pixel_cross_entropy(logits_BCX, pseudo)
-        pixel = weighted_mean(emphasis_BX * (given + own), inside_BX)
-        if self.settings.method == "l2b":
-            return pixel
-        one_hot = _one_hot(batch.labels_BX, self.classes)
-        total = (alpha + beta).unsqueeze(1)
-        fused = (alpha.unsqueeze(1) * one_hot + beta.unsqueeze(1) * teacher_BCX) / (total + 1e-6)
-        weight_BX = inside_BX * (alpha + beta).clamp(max=1)
-        return pixel + self.settings.dice_weight * soft_dice_loss(logits_BCX.softmax(1), fused, weight_BX)
+        inside_BX = self._valid(batch, torch.where(target.mass_BX > 0, 0, batch.labels_BX), excluded)
+        losses_BX = -(target.labels_BCX * logits_BCX.log_softmax(1)).sum(1)
+        loss = weighted_mean(emphasis_BX * losses_BX, inside_BX)
+        if self.settings.dice_weight:
+            weights_BX = inside_BX * target.mass_BX.clamp(max=1)
+            dice = soft_dice_loss(logits_BCX.softmax(1), target.region_BCX, weights_BX)
+            loss = loss + self.settings.dice_weight * dice
+        if self.settings.consistency_weight:
+            noisy_BIX = batch.images_BIX + CONSISTENCY_NOISE * torch.randn_like(batch.images_BIX)
+            teacher_BCX, _ = teacher_prediction(self.teacher, batch.images_BIX, mirror=False)
+            difference = self.aside(noisy_BIX).softmax(1) - teacher_BCX
+            loss = loss + self.settings.consistency_weight * difference.square().mean()
+        return loss
 
     def _valid(self, batch: Batch, labels_BX: Tensor, excluded: frozenset[int]) -> Tensor:
         valid_BX = (labels_BX != IGNORE).float()
@@ -226,66 +262,14 @@ class Learner:
                 valid_BX[row] *= (~batch.verified_BX[row]).float()
         return valid_BX
 
-    def _pinned(self, batch: Batch, weights: PixelWeights) -> PixelWeights:
+    def _pinned(self, batch: Batch, target: Target) -> Target:
         """A verified pixel counts in full with its verified label."""
-        pinned = batch.verified_BX
-        alpha = torch.where(pinned, torch.ones_like(weights.alpha), weights.alpha)
-        beta = torch.where(pinned, torch.zeros_like(weights.beta), weights.beta)
-        return PixelWeights(alpha, beta, weights.pseudo)
-
-    # ---------------------------------------------------------------- weights and emphasis
-
-    def _weights(
-        self,
-        batch: Batch,
-        teacher_BCX: Tensor,
-        direction: dict[str, Tensor] | None,
-        rate: float,
-        counters: dict[str, float],
-    ) -> PixelWeights:
-        weights_BCX = None
-        pseudo_BX = teacher_BCX.argmax(1)
-        if direction is not None:
-            self._watch(norm(direction), counters)
-            weights_BCX = label_weights(*logits_along(self.network, direction, batch.images_BIX))
-            counters["non_finite"] = float((~torch.isfinite(weights_BCX)).any())
-        if self.settings.method == "l2b" and weights_BCX is not None:
-            weights, zero = relu_weights(weights_BCX.nan_to_num(), batch.candidates_BX, pseudo_BX)
-            counters["zero_weight_fraction"] = zero
-            if zero < 1:
-                return weights
-        elif weights_BCX is not None and not self.frozen_memory:
-            self._remember(batch, weights_BCX, pseudo_BX, rate)
-        evidence_BCX = self._recall(batch)
-        scale = 0.0 if direction is None else self.evidence_scale
-        return pixel_weights(
-            teacher_BCX,
-            evidence_BCX,
-            batch.labels_BX,
-            evidence_scale=scale,
-            prior_scale=self.settings.prior_scale,
+        verified_B1X = batch.verified_BX.unsqueeze(1)
+        one_hot_BCX = one_hot(batch.labels_BX, self.classes)
+        return Target(
+            torch.where(verified_B1X, one_hot_BCX, target.labels_BCX),
+            torch.where(verified_B1X, one_hot_BCX, target.region_BCX),
         )
-
-    def _watch(self, length: float, counters: dict[str, float]) -> None:
-        """A direction that all but vanishes says that the verified crops are known by heart."""
-        counters["direction"] = length
-        if len(self.lengths) < 50:
-            self.lengths.append(length)
-        self.frozen_memory = length < 1e-3 * statistics.median(self.lengths)
-
-    def _remember(self, batch: Batch, weights_BCX: Tensor, pseudo_BX: Tensor, rate: float) -> None:
-        centered = common_mode_removed(weights_BCX, batch.candidates_BX, pseudo_BX)
-        scaled_BCX = normalised(centered, batch.candidates_BX, pseudo_BX).cpu()
-        for row, crop in enumerate(batch.crops):
-            values, covered = back_to_case(scaled_BCX[row], crop.matrix, self.memory.maps[crop.case].shape[1:])
-            self.memory.update(crop.case, values, covered, rate)
-
-    def _recall(self, batch: Batch) -> Tensor:
-        shape = tuple(batch.labels_BX.shape[1:])
-        rows = [
-            sample(self.memory.read(crop.case), crop.matrix, shape, nearest=False, border=False) for crop in batch.crops
-        ]
-        return torch.stack(rows).to(self.device)
 
     def _emphasis(self, batch: Batch, teacher_BCX: Tensor, features_BDX: Tensor, floor: float) -> Tensor:
         trust_BX = trust(
@@ -301,12 +285,21 @@ class Learner:
 
     # ---------------------------------------------------------------- the end of a step
 
-    def _finish(self, loss: Tensor) -> StepReport:
+    def finish(self, loss: Tensor, *, counts: bool = True) -> StepReport:
+        """Take the optimiser's step for a loss.
+
+        Parameters
+        ----------
+        loss : Tensor, scalar
+        counts : bool
+            The step is counted and the teacher follows; False for the first half of a double step.
+        """
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.grad_clip)
         self.optimizer.step()
-        self.steps += 1
-        self._follow()
+        if counts:
+            self.steps += 1
+            self._follow()
         return StepReport(float(loss.detach()))
 
     @torch.no_grad()
@@ -319,7 +312,12 @@ class Learner:
             kept.copy_(current)
 
 
-def _one_hot(labels_BX: Tensor, classes: int) -> Tensor:
-    labelled = labels_BX != IGNORE
-    hot = torch.nn.functional.one_hot(torch.where(labelled, labels_BX, 0), classes).movedim(-1, 1).float()
-    return hot * labelled.unsqueeze(1)
+def _optimizer(network: torch.nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            network.parameters(),
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
+    return torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)

@@ -1,13 +1,16 @@
 """The epochs of a run: what is drawn, which step is taken, what is told, what is kept.
 
-The generator of an epoch is made from the seed and the epoch's number, so that a run that goes on from a
-checkpoint draws what it would have drawn anyway.
+Stages: the *warm-up* learns from given and verified labels as they are, with two cross-fitted helpers where enough
+cases are verified (:mod:`src_core.train.crossfit`); the *meta* stage weighs the labels. The generator of an epoch is
+made from the seed and the epoch's number, so that a run that goes on from a checkpoint draws what it would have drawn
+anyway.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,10 +18,12 @@ import torch
 
 from src_core.errors import TrainingError
 from src_core.meta.calibration import earned_scale
+from src_core.train.crossfit import MIN_CASES, Side, halves, settle
 from src_core.train.evidence import LOW_RATE, Plan, make_plan
-from src_core.train.held_out import judge_of, look
+from src_core.train.held_out import agreement, evidence_examples, verified_dice
+from src_core.train.l2b import l2b_step
 from src_core.train.learner import Judgement, Learner, StepReport
-from src_core.train.sampler import Roles, Sampler, assign_roles
+from src_core.train.warmup import has_flattened
 
 if TYPE_CHECKING:
     from src_core.config import TrainingSettings
@@ -26,6 +31,9 @@ if TYPE_CHECKING:
     from src_core.train.control import Control
 
 logger = logging.getLogger(__name__)
+
+MIN_WARMUP = 0.1
+"""Share of the epochs that the warm-up takes at least when its end is read from the curve."""
 
 
 class Teller(Protocol):
@@ -55,9 +63,9 @@ class Loop:
         self.settings = settings
         self.control = control
         self.tell = tell
-        self.sampler = Sampler(data.cases, settings.patch_size)
+        self._main = Side(learner, data, frozenset())
+        self._twins: list[Side] = []
         self._plan: Plan | None = None
-        self._roles = Roles((), ())
         self._told: set[str] = set()
         self._first_step = learner.steps
         self._busy_seconds = 0.0
@@ -77,8 +85,8 @@ class Loop:
         dict
             Its row of the history. ``complete`` is False if it was cut short.
         """
-        self._refresh(number)
-        rng = np.random.default_rng([self.settings.seed, number])
+        self._refresh()
+        rng, twins_rng = (np.random.default_rng([self.settings.seed, number, *more]) for more in ((), (1,)))
         torch.manual_seed(int(rng.integers(2**31)))
         losses: list[float] = []
         counters: dict[str, list[float]] = {}
@@ -87,17 +95,20 @@ class Loop:
                 break
             started = time.perf_counter()
             self._set_rate(number * self.settings.steps_per_epoch + step)
-            report = self._step(rng, number, step)
-            if not np.isfinite(report.loss):
+            report = self._step(self._main, rng, number)
+            loss = report.loss
+            if self._twins:
+                self._step(self._twins[step % 2], twins_rng, number)
+            if not np.isfinite(loss):
                 raise TrainingError(
-                    f"The loss became {report.loss} in epoch {number + 1}: training diverged. Continue from the last "
+                    f"The loss became {loss} in epoch {number + 1}: training diverged. Continue from the last "
                     "checkpoint with a smaller learning rate."
                 )
-            losses.append(report.loss)
+            losses.append(loss)
             for name, value in report.counters.items():
                 counters.setdefault(name, []).append(value)
             self._busy_seconds += time.perf_counter() - started
-            self._tell_progress(number, step, report.loss)
+            self._tell_progress(number, step, loss)
         return self._close_epoch(number, losses, counters)
 
     def _may_go_on(self) -> bool:
@@ -108,18 +119,32 @@ class Loop:
                 self.tell("resumed")
         return not (self.control.stopping or self.control.finishing)
 
-    def _refresh(self, number: int) -> None:
+    def _refresh(self) -> None:
         """Take up what was verified since the last epoch."""
         if self.data.refresh() or self._plan is None:
-            self.sampler.forget()
             self._plan = make_plan(self.data, self.settings)
-            self.learner.corrected_weight = self._plan.corrected_weight
-            self.learner.class_weights_C = self._plan.class_weights.to(self.learner.device)
-            self.tell("verified", **self.data.verified_summary())
+            self.tell("verified", **self.data.verified_summary(), boundary_offset=self._plan.boundary_offset)
             if self._plan.notice and self._uses_verified:
                 self._notice(self._plan.notice)
-        split = self.settings.method == "metadcseg" and self._stage(number) != "consolidation"
-        self._roles = assign_roles(self.data.cases, split=split and self.settings.split_verified)
+            if self._may_cross_fit(self._plan):
+                self.learner.folds = halves(self.data.cases)
+                self.learner.twins = [self.learner.sibling(number) for number in (1, 2)]
+            self._make_sides()
+        for side in (self._main, *self._twins):
+            side.learner.corrected_weight = self._plan.corrected_weight
+            side.learner.class_weights_C = self._plan.class_weights.to(self.learner.device)
+
+    def _may_cross_fit(self, plan: Plan) -> bool:
+        learner, settings = self.learner, self.settings
+        wanted = settings.method == "metadcseg" and settings.cross_fit and settings.warmup_epochs > 0
+        fresh = learner.steps == 0 and not learner.folds
+        enough = plan.use_meta and not plan.low_evidence
+        return wanted and fresh and enough and sum(len(half) for half in halves(self.data.cases)) >= MIN_CASES
+
+    def _make_sides(self) -> None:
+        learner = self.learner
+        self._main = Side(learner, self.data, frozenset())
+        self._twins = [Side(twin, self.data, half) for twin, half in zip(learner.twins, learner.folds, strict=True)]
 
     def _notice(self, text: str) -> None:
         if text not in self._told:
@@ -132,42 +157,43 @@ class Loop:
     def _uses_verified(self) -> bool:
         return self.settings.method != "noisy"
 
-    def _stage(self, number: int) -> str:
-        """``warm-up``, ``meta``, or ``consolidation``, in which the judging cases are learned from, too."""
-        if number < self.settings.warmup_epochs:
-            return "warm-up"
-        last = round(self.settings.consolidation_fraction * self.settings.epochs)
-        return "consolidation" if number >= self.settings.epochs - last else "meta"
+    def _is_warm_up(self, number: int) -> bool:
+        end = self.learner.warmup_end
+        return number < (self.settings.warmup_epochs if end is None else end)
 
     def _set_rate(self, step: int) -> None:
         total = self.settings.epochs * self.settings.steps_per_epoch
         rate = self.settings.learning_rate * max(1 - step / total, 0.0) ** 0.9
-        for group in self.learner.optimizer.param_groups:
-            group["lr"] = rate
+        for side in (self._main, *self._twins):
+            for group in side.learner.optimizer.param_groups:
+                group["lr"] = rate
 
     def _emphasis_floor(self, number: int) -> float:
         """Kappa falls from 1 to its value over a fifth of the epochs after the warm-up."""
         ramp = max(0.2 * self.settings.epochs, 1.0)
-        share = min((number - self.settings.warmup_epochs + 1) / ramp, 1.0)
+        end = self.settings.warmup_epochs if self.learner.warmup_end is None else self.learner.warmup_end
+        share = min((number - end + 1) / ramp, 1.0)
         return 1 - share * (1 - self.settings.dcd_floor)
 
     # ---------------------------------------------------------------- one step
 
-    def _step(self, rng: np.random.Generator, number: int, step: int) -> StepReport:
-        method = self.settings.method
-        learner = self.learner
-        batch = self.sampler.training(rng, self.settings.batch_size).to(learner.device)
-        judgement = self._judgement(rng, frozenset(batch.cases))
-        warm = self._stage(number) == "warm-up"
+    def _step(self, side: Side, rng: np.random.Generator, number: int) -> StepReport:
+        method, learner = self.settings.method, side.learner
+        batch = side.sampler.training(rng, self.settings.batch_size).to(learner.device)
+        judgement = self._judgement(side, rng, frozenset(batch.cases))
+        warm = self._is_warm_up(number)
         if method == "clean" or (method == "finetune" and not warm):
             return learner.clean_step(judgement)
-        excluded = frozenset(self._roles.meta) if self._roles.split else frozenset()
-        if warm or method in ("mixed", "noisy", "finetune"):
+        excluded = frozenset(side.roles.meta) if side.roles.split else frozenset()
+        plain = method == "metadcseg" and self.settings.cross_fit and not learner.judged
+        if warm or plain or method in ("mixed", "noisy", "finetune"):
             given_only = method in ("noisy", "finetune")
             if given_only:
                 judgement = Judgement()
             return learner.plain_step(batch, judgement, excluded=excluded, given_only=given_only)
         assert self._plan is not None
+        if method == "l2b" and self._plan.use_meta and judgement.meta is not None:
+            return l2b_step(learner, batch, judgement.meta)
         return learner.weighted_step(
             batch,
             judgement,
@@ -177,20 +203,14 @@ class Loop:
             rate=LOW_RATE if self._plan.low_evidence else self.settings.evidence_rate,
         )
 
-    def _judgement(self, rng: np.random.Generator, in_batch: frozenset[int]) -> Judgement:
-        """Verified crops of cases that are not in the training batch, unless there are no others."""
-        count = self.settings.meta_batch_size
-        if self._roles.split:
+    def _judgement(self, side: Side, rng: np.random.Generator, in_batch: frozenset[int]) -> Judgement:
+        count, roles = self.settings.meta_batch_size, side.roles
+        if roles.split:
             half = max(count // 2, 1)
-            support = self._verified(rng, self._roles.support, half, in_batch)
-            return Judgement(support, self._verified(rng, self._roles.meta, half, in_batch))
-        both = self._verified(rng, self._roles.meta, count, in_batch)
+            support = side.verified(rng, roles.support, half, in_batch)
+            return Judgement(support, side.verified(rng, roles.meta, half, in_batch))
+        both = side.verified(rng, roles.meta, count, in_batch)
         return Judgement(both, both)
-
-    def _verified(self, rng: np.random.Generator, among: tuple[int, ...], count: int, in_batch: frozenset[int]) -> Any:
-        others = tuple(index for index in among if index not in in_batch)
-        batch = self.sampler.verified(rng, others or among, count)
-        return None if batch is None else batch.to(self.learner.device)
 
     # ---------------------------------------------------------------- what is told and kept
 
@@ -205,14 +225,14 @@ class Loop:
             epoch=number + 1,
             loss=loss,
             eta_seconds=each * (total - done),
-            stage="warm-up" if self._stage(number) == "warm-up" else "meta",
+            stage="warm-up" if self._is_warm_up(number) else "meta",
             seconds_per_step=each,
         )
 
     def _close_epoch(self, number: int, losses: list[float], counters: dict[str, list[float]]) -> dict[str, Any]:
         row: dict[str, Any] = {
             "epoch": number + 1,
-            "stage": self._stage(number),
+            "stage": "warm-up" if self._is_warm_up(number) else "meta",
             "loss": float(np.mean(losses)) if losses else None,
             "learning_rate": self.learner.optimizer.param_groups[0]["lr"],
             "seconds_per_step": self._busy_seconds / max(self.learner.steps - self._first_step, 1),
@@ -220,46 +240,61 @@ class Loop:
             **{name: float(np.mean(values)) for name, values in counters.items()},
         }
         row |= self._held_out(number)
+        if self.learner.warmup_end is None:
+            self._end_warm_up(number)
         if row.get("zero_weight_fraction", 0) > 0.1:
             logger.warning(
                 "No label had a positive weight at %.0f %% of the pixels.", 100 * row["zero_weight_fraction"]
             )
-        if self.learner.frozen_memory:
+        if self.learner.weigher.exhausted:
             self._notice(
                 "The verified masks are known by heart and judge no more; verify some more images to let the model "
                 "learn from them."
             )
-        return row
+        judge = self.learner.judge
+        return row | {"judge": None if judge is None else asdict(judge)}
 
     def tell_epoch(self, row: dict[str, Any]) -> None:
         """Tell of an epoch; call it when its checkpoint is written."""
         names = ("epoch", "loss", "val_dice", "evidence_scale", "learning_rate")
         self.tell("epoch", **{name: row[name] for name in names})
 
-    def _judge_is_due(self, number: int) -> bool:
-        """Before held-out cases are learned from, too; else at the end."""
-        if self.settings.method != "metadcseg" or self._plan is None or not self._plan.use_meta:
-            return False
-        if self._roles.split:
-            return self._stage(number) != "consolidation" and self._stage(number + 1) == "consolidation"
-        last = number + 1 == self.settings.epochs or self.control.finishing
-        return last and self.learner.judge is None
+    def _end_warm_up(self, number: int) -> None:
+        """Close the warm-up when it is due: at its share of the epochs, where the curve flattens, or on 'finish'."""
+        done, learner = number + 1, self.learner
+        due = done >= self.settings.warmup_epochs or self.control.finishing
+        if self.settings.warmup_by_curve and self._is_warm_up(number):
+            learner.agreement.append(agreement(learner, self.data.cases))
+            early = done >= MIN_WARMUP * self.settings.epochs
+            due = due or (early and has_flattened(learner.agreement))
+        if not due:
+            return
+        learner.warmup_end = done
+        if self._twins:
+            learner.judge, judged = settle(learner, self._twins, self.data.cases)
+            learner.judged = [maps.half() for maps in judged]
+            learner.twins, learner.folds, self._twins = [], (), []
+        if self.settings.method == "metadcseg" and self.settings.cross_fit:
+            learner.weigher.evidence_scale = 0.0
 
     def _held_out(self, number: int) -> dict[str, Any]:
-        """Dice on verified pixels, held out if there are enough cases for that, and the scale of the evidence."""
-        if not self._roles.meta or not self._uses_verified:
-            return {"val_dice": None, "held_out": False, "evidence_scale": self.learner.evidence_scale}
-        dice, examples = look(self.learner, self.data.cases, self._roles.meta)
-        fits = self.settings.method == "metadcseg" and self._stage(number) == "meta"
-        if fits and examples is not None and self._plan is not None and not self._plan.low_evidence:
-            scale = earned_scale(examples)
-            if scale is not None:
-                self.learner.evidence_scale = scale
-        if self._judge_is_due(number):
-            self.learner.judge = judge_of(self.learner, self.data.cases, self._roles.meta)
+        """Dice on verified cases, held out if there are enough for that, and the scale of the evidence."""
+        learner, plan = self.learner, self._plan
+        scale = learner.weigher.evidence_scale
+        if not self._main.roles.meta or not self._uses_verified:
+            return {"val_dice": None, "held_out": False, "evidence_scale": scale}
+        asked = [(twin.learner, tuple(sorted(twin.held_out))) for twin in self._twins] or [
+            (learner, self._main.roles.meta)
+        ]
+        found = [verified_dice(by, self.data.cases, chosen) for by, chosen in asked]
+        dice = [value for value in found if value is not None]
+        weighs = not self._is_warm_up(number) and (learner.judged or not self.settings.cross_fit)
+        if self.settings.method == "metadcseg" and weighs and plan is not None and not plan.low_evidence:
+            examples = evidence_examples(learner, self.data.cases, self._main.roles.meta)
+            earned = None if examples is None else earned_scale(examples)
+            learner.weigher.evidence_scale = scale if earned is None else earned
         return {
-            "val_dice": dice,
-            "held_out": self._roles.split,
-            "evidence_scale": self.learner.evidence_scale,
-            "judge": None if self.learner.judge is None else self.learner.judge.coefficients,
+            "val_dice": float(np.mean(dice)) if dice else None,
+            "held_out": bool(self._twins) or self._main.roles.split,
+            "evidence_scale": learner.weigher.evidence_scale,
         }

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.func import functional_call
 
+from src_core.config import preset
 from src_core.losses.pixel import pixel_cross_entropy
-from src_core.meta.derivative import gradient, label_weights, logits_along, norm
+from src_core.meta.derivative import (
+    Derivative,
+    gradient,
+    label_weights,
+    logits_along,
+    logits_along_by_differences,
+)
+from src_core.networks.registry import build_network
+from src_core.networks.stateless import call_with, copied_buffers
 from src_core.networks.unetplusplus import UNetPlusPlus
 
 
@@ -33,11 +41,11 @@ def weights_by_double_backward(network, images, labels, meta):
     """The literal form: differentiate the verified loss after a virtual step with respect to each pixel's weight."""
     parameters = dict(network.named_parameters())
     eps = torch.zeros(labels.shape, dtype=torch.float64, requires_grad=True)
-    losses = pixel_cross_entropy(functional_call(network, parameters, (images,)), labels)
+    losses = pixel_cross_entropy(call_with(network, {**parameters, **copied_buffers(network)}, images), labels)
     step = torch.autograd.grad((eps * losses).sum(), list(parameters.values()), create_graph=True, allow_unused=True)
     moved = {name: value if g is None else value - g for (name, value), g in zip(parameters.items(), step, strict=True)}
     meta_images, meta_labels, verified = meta
-    after = pixel_cross_entropy(functional_call(network, moved, (meta_images,)), meta_labels)
+    after = pixel_cross_entropy(call_with(network, {**moved, **copied_buffers(network)}, meta_images), meta_labels)
     loss = (after * verified).sum() / verified.sum()
     return -torch.autograd.grad(loss, eps)[0]
 
@@ -63,17 +71,83 @@ def test_weights_of_all_labels_balance():
     assert torch.equal(weights.argmax(1), derivative.argmin(1))
 
 
-def test_agrees_with_finite_differences():
-    network, images, labels, *meta = make(2, "group")
-    direction = gradient(network, meta_loss(network, *meta))
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_batch_norm_equals_double_backward_and_keeps_its_statistics(dims, frozen):
+    torch.manual_seed(0)
+    settings = preset("quick", network="dynunet", norm="batch", base_width=8)
+    network = build_network(1, 2, settings, spatial_dims=dims).double().train(not frozen)
+    sides = (32,) * dims
+    images, meta_images = (torch.randn(2, 1, *sides, dtype=torch.float64) for _ in range(2))
+    labels, meta_labels = (torch.randint(0, 2, (2, *sides)) for _ in range(2))
+    verified = torch.rand(2, *sides) < 0.3
+    before = copied_buffers(network)
+    buffers = copied_buffers(network)
+    losses = pixel_cross_entropy(call_with(network, buffers, meta_images), meta_labels)
+    direction = gradient(network, (losses * verified).sum() / verified.sum())
     weights = label_weights(*logits_along(network, direction, images)).gather(1, labels.unsqueeze(1)).squeeze(1)
-    step = 1e-6 / norm(direction)
-    moved = []
-    for sign in (-1, 1):
-        parameters = {n: p.detach() + sign * step * direction[n] for n, p in network.named_parameters()}
-        moved.append(-pixel_cross_entropy(functional_call(network, parameters, (images,)), labels))
-    numeric = (moved[0] - moved[1]).detach() / (2 * step)
-    assert torch.nn.functional.cosine_similarity(weights.flatten(), numeric.flatten(), dim=0) > 0.999
+    assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
+    literal = weights_by_double_backward(network, images, labels, (meta_images, meta_labels, verified))
+    assert (weights - literal).abs().max() / literal.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("name", ["unet++", "dynunet"])
+def test_finite_differences_agree(name):
+    torch.manual_seed(0)
+    network = build_network(1, 2, preset("quick", network=name, base_width=8))
+    images = torch.randn(2, 1, 64, 64)
+    loss = pixel_cross_entropy(network(images.flip(0)), torch.randint(0, 2, (2, 64, 64))).mean()
+    direction = gradient(network, loss)
+    exact = label_weights(*logits_along(network, direction, images))
+    near = label_weights(*logits_along_by_differences(network, direction, images, relative_step=1e-5))
+    assert torch.nn.functional.cosine_similarity(exact.flatten(), near.flatten(), dim=0) > 0.99
+
+
+def test_steps_that_are_too_long_and_half_precision_are_refused():
+    network = torch.nn.Conv2d(1, 2, 1)
+    direction = {name: torch.ones_like(value) for name, value in network.named_parameters()}
+    image = torch.zeros(1, 1, 4, 4)
+    with pytest.raises(ValueError, match="relative_step"):
+        logits_along_by_differences(network, direction, image, relative_step=1e-3)
+    with pytest.raises(ValueError, match="float32"):
+        logits_along_by_differences(network.half(), direction, image.half())
+
+
+class Doubled(torch.autograd.Function):
+    """An operation of somebody's network that knows no forward derivative."""
+
+    @staticmethod
+    def forward(context, values):
+        return values * 2
+
+    @staticmethod
+    def backward(context, slope):
+        return slope * 2
+
+
+class Foreign(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(1, 2, 3, padding=1)
+
+    def forward(self, images):
+        return Doubled.apply(self.layer(images)).tanh()
+
+
+def test_a_layer_without_forward_derivative_is_served_by_differences(caplog):
+    network = Foreign().double()
+    direction = {name: torch.randn_like(value) for name, value in network.named_parameters()}
+    images = torch.randn(1, 1, 8, 8, dtype=torch.float64)
+    derivative = Derivative(network)
+    _, found = derivative(direction, images)
+    _, again = derivative(direction, images)
+    assert derivative.by_differences
+    assert len(caplog.records) == 1
+    logits = Doubled.apply(network.layer(images))
+    moved = call_with(network.layer, {n.removeprefix("layer."): v for n, v in direction.items()}, images)
+    exact = 2 * moved * (1 - logits.tanh() ** 2)
+    assert torch.allclose(found, exact, rtol=1e-4, atol=1e-6)
+    assert torch.equal(found, again)
 
 
 def test_unverified_labels_and_order_have_no_influence():

@@ -9,12 +9,16 @@ from src_core.data.noise import grow_or_shrink
 from src_core.meta.judge import (
     FEATURES,
     REACH,
+    Scale,
     VerifiedImage,
     best_shift,
     earned_judge,
     features,
     signed_distance,
 )
+
+GROUPS = [0, 0, 1, 1, 2, 2, 3, 3]
+SCALE = Scale((0.0,), (1.0,))
 
 
 def disc(radius, size=64):
@@ -47,7 +51,7 @@ def images(rng, *, biased: bool, count: int = 8):
         teacher = 1 / (1 + np.exp(-distance))
         out.append(
             VerifiedImage(
-                np.stack([1 - teacher, teacher]), np.zeros((2, 64, 64)), given.astype(np.uint8), true.astype(np.uint8),
+                np.stack([1 - teacher, teacher]), SCALE, given.astype(np.uint8), true.astype(np.uint8),
                 np.ones((64, 64), bool),
             )
         )  # fmt: skip
@@ -57,11 +61,11 @@ def images(rng, *, biased: bool, count: int = 8):
 def test_a_habit_is_learned_and_corrects_other_images():
     rng = np.random.default_rng(0)
     taught = images(rng, biased=True)
-    judge = earned_judge(taught, 2, disagreement=0.1)
+    judge = earned_judge(taught, GROUPS, 2, disagreement=0.1)
     assert judge is not None
     assert len(judge.coefficients[0]) == FEATURES + 1
     for image in images(rng, biased=True, count=3):
-        posterior = judge.posterior(image.teacher_CX, image.evidence_CX, image.given_X)
+        posterior = judge.posterior(image.teacher_CX, image.given_X, SCALE)
         assert posterior.dtype == np.float32
         assert np.allclose(posterior.sum(axis=0), 1, atol=1e-5)
         wrong_given = (image.given_X != image.true_X).mean()
@@ -71,20 +75,20 @@ def test_a_habit_is_learned_and_corrects_other_images():
 
 def test_it_is_not_earned_from_few_or_from_good_masks_only():
     rng = np.random.default_rng(0)
-    assert earned_judge(images(rng, biased=True, count=3), 2, 0.1) is None
-    assert earned_judge(images(rng, biased=False), 2, 0.1) is None
+    assert earned_judge(images(rng, biased=True, count=3), GROUPS[:3], 2, 0.1) is None
+    assert earned_judge(images(rng, biased=False), GROUPS, 2, 0.1) is None
 
 
 def test_it_is_not_earned_when_the_verified_images_are_better_than_the_others():
     taught = images(np.random.default_rng(0), biased=True)
     own = np.mean([(i.teacher_CX.argmax(axis=0) != i.given_X).mean() for i in taught])
-    assert earned_judge(taught, 2, disagreement=1.5 * own) is not None
-    assert earned_judge(taught, 2, disagreement=2.5 * own) is None
+    assert earned_judge(taught, GROUPS, 2, disagreement=1.5 * own) is not None
+    assert earned_judge(taught, GROUPS, 2, disagreement=2.5 * own) is None
 
 
 def test_features_are_finite_without_foreground_and_without_label():
     teacher = np.stack([np.ones((8, 8)), np.zeros((8, 8))])
     given = np.full((8, 8), 255, np.uint8)
-    values = features(teacher, np.zeros((2, 8, 8)), given, 1)
+    values = features(teacher, given, 1, SCALE)
     assert values.shape == (8, 8, FEATURES)
     assert np.isfinite(values).all()

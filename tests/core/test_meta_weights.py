@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from src_core.data.case import IGNORE
 from src_core.meta.calibration import Examples, earned_scale
 from src_core.meta.memory import EvidenceMemory, common_mode_removed, normalised
-from src_core.meta.weights import pixel_weights, relu_weights, trust
+from src_core.meta.weights import direct_weights, filled_from, pixel_weights, trust
 
 
 def teacher(*foreground: float) -> torch.Tensor:
@@ -77,17 +77,52 @@ def test_trust_without_evidence_is_the_probability_of_the_label():
     assert torch.allclose(believed, probabilities.gather(1, labels[:, None])[:, 0], atol=1e-6)
 
 
-def test_relu_weights_sum_to_the_number_of_labelled_pixels():
-    weights = torch.tensor([[[[1.0, -1.0, 0.5]], [[-2.0, 3.0, -0.5]]]])
+RAW = torch.tensor([[[[1.0, -1.0, 0.5]], [[-2.0, 3.0, -0.5]]]])
+"""Weights of two labels at three pixels."""
+
+
+def test_the_literal_form_sums_to_the_number_of_labelled_pixels():
     labels, pseudo = row(0, 0, IGNORE), row(0, 1, 0)
-    result, zero = relu_weights(weights, labels, pseudo)
+    result, empty = direct_weights(RAW, labels, pseudo, norm="l2b")
     # raw alpha = 1, 0, 0 ; raw beta = 1, 3, 0 (no label, no weight) ; 2 labelled pixels over a sum of 5
     assert result.alpha.flatten().tolist() == pytest.approx([0.4, 0, 0])
     assert result.beta.flatten().tolist() == pytest.approx([0.4, 1.2, 0])
-    assert zero == 0
-    nothing, zero = relu_weights(-weights.abs(), labels, pseudo)
-    assert zero == 1
-    assert torch.isfinite(nothing.alpha).all()
+    assert not empty.any()
+
+
+def test_an_image_without_positive_weights_takes_the_prior():
+    labels, pseudo = row(0, 0, IGNORE), row(0, 1, 0)
+    nothing, empty = direct_weights(-RAW.abs(), labels, pseudo, norm="l2b")
+    assert empty.flatten().tolist() == [True, True, False]
+    prior = pixel_weights(RAW.softmax(1), torch.zeros_like(RAW), labels, evidence_scale=0)
+    filled = filled_from(nothing, prior)
+    assert torch.equal(filled.alpha, prior.alpha)
+    assert torch.equal(filled.beta, prior.beta)
+
+
+def test_each_image_or_each_class_or_each_pixel_gets_its_share():
+    weights = torch.cat([RAW, 100 * RAW])
+    labels, pseudo = row(0, 0, 1).repeat(2, 1, 1), row(0, 1, 0).repeat(2, 1, 1)
+    image, _ = direct_weights(weights, labels, pseudo, norm="image")
+    assert torch.allclose(image.alpha[0] + image.beta[0], image.alpha[1] + image.beta[1])
+    assert float((image.alpha + image.beta).sum()) == pytest.approx(6)
+    shares, _ = direct_weights(weights, labels, pseudo, norm="class")
+    mass = [sum(float(w[y == c].sum()) for w, y in ((shares.alpha, labels), (shares.beta, pseudo))) for c in (0, 1)]
+    assert mass == pytest.approx([3, 3])
+    sign, _ = direct_weights(RAW, row(0, 0, 1), row(0, 1, 0), norm="sign")
+    # pixel 0: both labels are positive and share; pixel 1: only the teacher's; pixel 2: only the teacher's
+    assert sign.alpha.flatten().tolist() == [0.5, 0, 0]
+    assert sign.beta.flatten().tolist() == [0.5, 1, 1]
+
+
+def test_softmax_over_pixels_by_hand():
+    labels, pseudo = row(0, IGNORE, 1), row(0, 1, 0)
+    result, _ = direct_weights(RAW, labels, pseudo, norm="softmax", temperature=2.0)
+    raw = np.exp(np.array([1.0, -0.5, 1.0, 0.5]) / 2)  # alpha of pixels 0 and 2, then beta
+    expected = 2 * raw / raw.sum()
+    found = [*result.alpha.flatten().tolist()[::2], *result.beta.flatten().tolist()[::2]]
+    assert found == pytest.approx(expected.tolist())
+    assert result.alpha[0, 0, 1] == result.beta[0, 0, 1] == 0
 
 
 def test_common_mode_is_removed_class_by_class():

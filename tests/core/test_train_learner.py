@@ -20,6 +20,7 @@ from src_core.train.evidence import make_plan
 from src_core.train.learner import Judgement, Learner
 from src_core.train.run import train
 from src_core.train.sampler import Sampler, assign_roles
+from src_core.train.weighting import Target, one_hot
 
 METHODS = ("metadcseg", "l2b", "teacher", "mixed", "finetune", "noisy", "clean")
 
@@ -197,12 +198,13 @@ def test_held_out_cases_give_no_gradient_through_their_verified_pixels(make_proj
 def test_verified_pixels_are_pinned(make_project, tiny):
     learner, data = learner_of(make_project(), tiny())
     batch = Sampler(data.cases, 32).verified(np.random.default_rng(0), (0,), 2)
-    from src_core.meta.weights import PixelWeights
-
-    half = torch.full(batch.labels_BX.shape, 0.5)
-    pinned = learner._pinned(batch, PixelWeights(half, half, batch.labels_BX))
-    assert (pinned.alpha[batch.verified_BX] == 1).all()
-    assert (pinned.beta[batch.verified_BX] == 0).all()
+    half = torch.full((2, 2, 32, 32), 0.5)
+    pinned = learner._pinned(batch, Target(half, half))
+    inside = batch.verified_BX.unsqueeze(1).expand_as(half)
+    expected = one_hot(batch.labels_BX, 2)
+    for values in pinned:
+        assert torch.equal(values[inside], expected[inside])
+        assert (values[~inside] == 0.5).all()
 
 
 def test_batches_take_verified_crops_of_other_cases(make_project, tiny):
@@ -297,7 +299,7 @@ def test_images_without_foreground_or_without_label_train(make_project, tiny, la
 def test_weights_that_are_no_numbers_change_nothing(make_project, tiny, monkeypatch):
     learner, data = learner_of(make_project(), tiny())
     monkeypatch.setattr(
-        "src_core.train.learner.logits_along",
+        "src_core.meta.derivative.logits_along",
         lambda network, _v, x: (network(x).detach(), torch.full_like(network(x), torch.nan).detach()),
     )
     sampler = Sampler(data.cases, 32)
@@ -308,16 +310,16 @@ def test_weights_that_are_no_numbers_change_nothing(make_project, tiny, monkeypa
     )
     assert report.counters["non_finite"] == 1
     assert np.isfinite(report.loss)
-    assert not any(values.any() for values in learner.memory.maps)
+    assert not any(values.any() for values in learner.weigher.memory.maps)
 
 
 def test_a_vanishing_direction_freezes_the_memory(make_project, tiny):
     learner, _ = learner_of(make_project(), tiny())
     for length in (1.0, 1.1, 0.9):
-        learner._watch(length, {})
-        assert not learner.frozen_memory
-    learner._watch(1e-5, {})
-    assert learner.frozen_memory
+        learner.weigher._watch(length, {})
+        assert not learner.weigher.exhausted
+    learner.weigher._watch(1e-5, {})
+    assert learner.weigher.exhausted
 
 
 def test_training_that_diverges_is_said(make_project, tiny, monkeypatch):

@@ -1,0 +1,152 @@
+"""Two helper networks in the warm-up, each kept from the verified labels of one half of the verified cases.
+
+A network that has learned from a verified case predicts it better than any other case, so nothing can be learned
+there about how far to trust the network against a given mask. Hence the warm-up trains two more networks beside the
+main one, each in every other step. Each sees the verified labels of one half; the other half it sees as it sees all
+unverified cases, with the given masks. What it says about its held-out half is then just what it says about
+unverified cases, and the judge of labels (:mod:`src_core.meta.judge`) can be taught there. The main network learns
+from everything meanwhile, just as without them: where the judge is not earned, nothing has changed. Cross-fitting is
+ours, not the paper's.
+
+Shape suffixes: C classes, X any number of space axes (2 or 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from src_core.data.case import IGNORE
+from src_core.meta.judge import Scale, VerifiedImage, earned_judge
+from src_core.train.sampler import Roles, Sampler, assign_roles
+from src_core.train.views import teacher_prediction
+from src_core.train.weighting import one_hot
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from src_core.meta.judge import Judge
+    from src_core.train.cases import CaseSet, WorkCase
+    from src_core.train.learner import Learner
+    from src_core.train.sampler import Batch
+
+MIN_CASES = 4
+"""Fewer verified cases than this leave halves too small to teach anything."""
+
+
+def halves(cases: list[WorkCase]) -> tuple[frozenset[int], frozenset[int]]:
+    """Verified cases in two halves; neighbours in name order (slices of one patient) stay together."""
+    verified = [index for index, case in enumerate(cases) if case.verified_pixels > 0]
+    middle = len(verified) // 2
+    return frozenset(verified[:middle]), frozenset(verified[middle:])
+
+
+def as_unverified(case: WorkCase) -> WorkCase:
+    """The case as it was given, as if nobody had looked at it."""
+    return replace(case, label_X=case.given_X, verified_X=torch.zeros_like(case.verified_X))
+
+
+class Side:
+    """A learner with the cases it may see.
+
+    Parameters
+    ----------
+    learner : Learner
+    data : CaseSet
+        All cases.
+    held_out : set of int
+        Verified cases that are shown as unverified.
+    """
+
+    def __init__(self, learner: Learner, data: CaseSet, held_out: frozenset[int]) -> None:
+        self.learner = learner
+        self.held_out = held_out
+        cases = [as_unverified(case) if index in held_out else case for index, case in enumerate(data.cases)]
+        settings = learner.settings
+        self.sampler = Sampler(cases, settings.patch_size)
+        self.roles: Roles = assign_roles(cases, split=settings.split_verified and settings.method == "metadcseg")
+
+    def verified(
+        self, rng: np.random.Generator, among: tuple[int, ...], count: int, in_batch: frozenset[int]
+    ) -> Batch | None:
+        """Verified crops of cases that are not in the training batch, unless there are no others."""
+        others = tuple(index for index in among if index not in in_batch)
+        batch = self.sampler.verified(rng, others or among, count)
+        return None if batch is None else batch.to(self.learner.device)
+
+
+# ---------------------------------------------------------------- what they say together
+
+
+def predictions(learner: Learner, cases: list[WorkCase]) -> list[NDArray[np.float32]]:
+    """The teacher's probabilities of every case, ``(C, X)`` each."""
+    found = []
+    for case in cases:
+        teacher_1CX, _ = teacher_prediction(learner.teacher, case.image_IX[None].to(learner.device))
+        found.append(teacher_1CX[0].cpu().numpy())
+    return found
+
+
+def settle(main: Learner, twins: list[Side], cases: list[WorkCase]) -> tuple[Judge | None, list[Tensor]]:
+    """Teach the judge on held-out cases, and judge every case with it.
+
+    Parameters
+    ----------
+    main : Learner
+    twins : list of Side
+        The helpers, with what was held out from them.
+    cases : list of WorkCase
+
+    Returns
+    -------
+    judge : Judge or None
+        None where it was not earned.
+    judged : list of Tensor, float32, (C, X)
+        Probability of every class: the mean of the given label and of the judge's opinion of the helper that held the
+        case out; where none did, of main network and helpers, the main one counting as much as both. Empty without a
+        judge.
+    """
+    opinions = [predictions(learner, cases) for learner in (main, *(twin.learner for twin in twins))]
+    masks = [case.given_X.numpy() for case in cases]
+    scales = [Scale.of(opinion, masks) for opinion in opinions]
+    images, groups = [], []
+    for number, twin in enumerate(twins, start=1):
+        held_out = sorted(twin.held_out)
+        for position, index in enumerate(held_out):
+            images.append(_verified_image(opinions[number][index], scales[number], cases[index]))
+            groups.append(2 * number + (2 * position >= len(held_out)))
+    unverified = [index for index, case in enumerate(cases) if case.verified_pixels == 0]
+    judge = earned_judge(images, groups, main.classes, _disagreement(opinions, cases, unverified))
+    if judge is None:
+        return None, []
+    judged = []
+    for index, given in enumerate(masks):
+        by = [number for number, twin in enumerate(twins, start=1) if index in twin.held_out] or [0, 0, 1, 2]
+        found = [judge.posterior(opinions[number][index], given, scales[number]) for number in by]
+        judged.append(_with_given(torch.from_numpy(np.mean(found, axis=0)), cases[index].given_X))
+    return judge, judged
+
+
+def _verified_image(opinion_CX: NDArray[np.floating], scale: Scale, case: WorkCase) -> VerifiedImage:
+    verified_X = case.verified_X.numpy() > 0
+    return VerifiedImage(opinion_CX, scale, case.given_X.numpy(), case.label_X.numpy(), verified_X)
+
+
+def _with_given(judged_CX: Tensor, given_X: Tensor) -> Tensor:
+    """Half the judge, half the given label: errors that are drawn at random average out over the images."""
+    given_CX = one_hot(given_X[None].long(), judged_CX.shape[0])[0]
+    return torch.where(given_X == IGNORE, judged_CX, (judged_CX + given_CX) / 2)
+
+
+def _disagreement(opinions: list[list[NDArray[np.float32]]], cases: list[WorkCase], chosen: list[int]) -> float:
+    """Share of given pixels at which the networks disagree with the given label; 0 when there are none."""
+    differing = []
+    for index in chosen:
+        given = cases[index].given_X.numpy()
+        mean = np.mean([opinion[index] for opinion in opinions], axis=0)
+        differing.append((mean.argmax(axis=0) != given)[given != IGNORE])
+    return float(np.concatenate(differing).mean()) if differing else 0.0
