@@ -63,7 +63,7 @@ class Derivative:
         if not self.by_differences:
             try:
                 return logits_along(self.network, direction, images_BIX)
-            except (NotImplementedError, RuntimeError) as error:
+            except RuntimeError as error:
                 if not _lacks_forward_derivative(error):
                     raise
                 logger.warning("A layer has no forward derivative; finite differences take its place (%s).", error)
