@@ -51,6 +51,7 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "warmup_end": learner.warmup_end,
         "agreement": learner.agreement,
         "folds": [sorted(half) for half in learner.folds],
+        "twin_steps": [twin.steps for twin in learner.twins],
         "lengths": learner.weigher.lengths,
         "classes": learner.classes,
         "channels": learner.channels,
@@ -156,6 +157,8 @@ def load(learner: Learner, folder: Path) -> int:
             f"The checkpoint of run {folder.name} does not fit this project ({error}); train a new run."
         ) from error
     learner.steps = int(header["steps"])
+    for twin, steps in zip(learner.twins, header["twin_steps"], strict=True):
+        twin.steps = int(steps)
     learner.weigher.evidence_scale = float(header["evidence_scale"])
     judge = header["judge"]
     learner.judge = None if judge is None else Judge(tuple(map(tuple, judge["coefficients"])), float(judge["strength"]))
