@@ -145,7 +145,7 @@ class Learner:
         if judgement.support is not None:
             support = gradient(self.network, self.verified_loss(judgement.support))
             for name, parameter in self.network.named_parameters():
-                parameter.grad = self.settings.clean_weight * support[name]
+                parameter.grad = (self.settings.clean_weight * support[name]).contiguous()
             if judgement.meta is judgement.support:
                 direction = support
         if meta and direction is None and judgement.meta is not None:
