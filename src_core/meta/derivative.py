@@ -21,6 +21,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 from torch.autograd import forward_ad
 
 from src_core.networks.stateless import call_with, copied_buffers
@@ -28,7 +29,7 @@ from src_core.networks.stateless import call_with, copied_buffers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -161,13 +162,20 @@ def label_weights(logits_BCX: Tensor, derivative_BCX: Tensor) -> Tensor:
     return (softmax_BCX * derivative_BCX).sum(1, keepdim=True) - derivative_BCX
 
 
-def gradient(network: nn.Module, loss: Tensor) -> dict[str, Tensor]:
-    """Gradient of a scalar loss by parameter name, zeros where a parameter plays no part; the graph is freed."""
-    names, parameters = zip(*network.named_parameters(), strict=True)
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+def gradient(parameters: nn.Module | Mapping[str, Tensor], loss: Tensor) -> dict[str, Tensor]:
+    """Gradient of a scalar loss by parameter name, zeros where a parameter plays no part; the graph is freed.
+
+    Parameters
+    ----------
+    parameters : Module or mapping of name to Tensor
+        A network's own, or those that took their place in the pass.
+    loss : Tensor, scalar
+    """
+    moving = dict(parameters.named_parameters()) if isinstance(parameters, nn.Module) else dict(parameters)
+    slopes = torch.autograd.grad(loss, list(moving.values()), allow_unused=True)
     return {
-        name: torch.zeros_like(parameter) if value is None else value
-        for name, parameter, value in zip(names, parameters, gradients, strict=True)
+        name: torch.zeros_like(value) if slope is None else slope
+        for (name, value), slope in zip(moving.items(), slopes, strict=True)
     }
 
 

@@ -16,13 +16,13 @@ import torch
 
 from src_core.data.case import IGNORE
 from src_core.losses.pixel import pixel_cross_entropy, weighted_mean
-from src_core.meta.derivative import label_weights
-from src_core.meta.weights import direct_weights, filled_from, pixel_weights
-from src_core.networks.stateless import call_with, copied_buffers
+from src_core.meta.derivative import gradient, label_weights
+from src_core.meta.weights import pixel_weights
 from src_core.train.views import teacher_prediction
+from src_core.train.weighting import weighed_directly
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from src_core.train.learner import Learner, StepReport
     from src_core.train.sampler import Batch
@@ -44,12 +44,13 @@ def l2b_step(learner: Learner, batch: Batch, verified: Batch) -> StepReport:
     StepReport
         Loss of the weighted step.
     """
-    direction = _gradient_at(learner, look_ahead(learner.network, learner.optimizer), verified)
+    ahead = {name: value.clone().requires_grad_(True) for name, value in look_ahead(learner).items()}
+    direction = gradient(ahead, learner.verified_loss(verified, ahead))
     weights_BCX = label_weights(*learner.weigher.derivative(direction, batch.images_BIX))
     teacher_BCX, _ = teacher_prediction(learner.teacher, batch.images_BIX)
     prior = pixel_weights(teacher_BCX, torch.zeros_like(teacher_BCX), batch.labels_BX, evidence_scale=0.0)
-    weights, empty_BX = direct_weights(weights_BCX.nan_to_num(), batch.labels_BX, prior.pseudo, norm="l2b")
-    alpha, beta, pseudo = filled_from(weights, prior)
+    counters: dict[str, float] = {}
+    alpha, beta, pseudo = weighed_directly(batch, weights_BCX, prior, norm="l2b", counters=counters)
     learner.optimizer.zero_grad(set_to_none=True)
     logits_BCX = learner.network(batch.images_BIX)
     labelled_BX = (batch.labels_BX != IGNORE).float()
@@ -59,37 +60,25 @@ def l2b_step(learner: Learner, batch: Batch, verified: Batch) -> StepReport:
     report = learner.finish(weighted_mean(losses_BX, labelled_BX))
     learner.optimizer.zero_grad(set_to_none=True)
     learner.finish(learner.verified_loss(verified), counts=False)
-    report.counters["zero_weight_fraction"] = float(empty_BX.sum() / labelled_BX.sum().clamp_min(1))
+    report.counters.update(counters)
     return report
 
 
-def look_ahead(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def look_ahead(learner: Learner) -> dict[str, Tensor]:
     """Parameters after the virtual step with all weights at 0.
 
     With SGD that is ``theta - lr (momentum * buffer + weight_decay * theta)``; with AdamW, whose step divides by the
     size of the gradient, the parameters as they are.
     """
-    parameters = {name: value.detach() for name, value in network.named_parameters()}
+    parameters, optimizer = dict(learner.network.named_parameters()), learner.optimizer
     if not isinstance(optimizer, torch.optim.SGD):
-        return parameters
+        return {name: value.detach() for name, value in parameters.items()}
     group = optimizer.param_groups[0]
     moved = {}
-    for name, value in network.named_parameters():
+    for name, value in parameters.items():
         step = group["weight_decay"] * value.detach()
         buffer = optimizer.state.get(value, {}).get("momentum_buffer")
         if buffer is not None:
             step = step + group["momentum"] * buffer
         moved[name] = value.detach() - group["lr"] * step
     return moved
-
-
-def _gradient_at(learner: Learner, parameters: dict[str, Tensor], verified: Batch) -> dict[str, Tensor]:
-    free = {name: value.clone().requires_grad_(True) for name, value in parameters.items()}
-    logits_BCX = call_with(learner.network, {**free, **copied_buffers(learner.network)}, verified.images_BIX)
-    losses_BX = pixel_cross_entropy(logits_BCX, verified.labels_BX)
-    loss = weighted_mean(losses_BX, learner.verified_weights(verified))
-    found = torch.autograd.grad(loss, list(free.values()), allow_unused=True)
-    return {
-        name: torch.zeros_like(value) if slope is None else slope
-        for (name, value), slope in zip(free.items(), found, strict=True)
-    }

@@ -19,11 +19,12 @@ from src_core.meta.derivative import gradient
 from src_core.meta.weights import trust
 from src_core.networks.registry import build_network
 from src_core.networks.stateless import call_with, copied_buffers
-from src_core.train.augment import sample
 from src_core.train.views import teacher_prediction
-from src_core.train.weighting import Target, Weigher, one_hot
+from src_core.train.weighting import Target, Weigher, crops_of, one_hot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from src_core.config import TrainingSettings
@@ -119,17 +120,23 @@ class Learner:
 
     # ---------------------------------------------------------------- verified pixels
 
-    def verified_loss(self, batch: Batch) -> Tensor:
-        """Mean cross-entropy over the verified pixels of a batch; others have no influence."""
-        logits_BCX = self.aside(batch.images_BIX)
-        return weighted_mean(pixel_cross_entropy(logits_BCX, batch.labels_BX), self.verified_weights(batch))
+    def verified_loss(self, batch: Batch, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Mean cross-entropy over the verified pixels of a batch; others have no influence.
 
-    def aside(self, images_BIX: Tensor) -> Tensor:
+        Parameters
+        ----------
+        batch : Batch
+        parameters : mapping of name to Tensor, optional
+            Take the place of the network's own.
+        """
+        logits_BCX = self._aside(batch.images_BIX, parameters or {})
+        return weighted_mean(pixel_cross_entropy(logits_BCX, batch.labels_BX), self._verified_weights(batch))
+
+    def _aside(self, images_BIX: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         """Logits by a pass that leaves normalisation statistics as they are: only training batches move them."""
-        return call_with(self.network, copied_buffers(self.network), images_BIX)
+        return call_with(self.network, {**copied_buffers(self.network), **parameters}, images_BIX)
 
-    def verified_weights(self, batch: Batch) -> Tensor:
-        """Weight of each pixel in the verified loss, ``(B, X)``: 0 where not verified."""
+    def _verified_weights(self, batch: Batch) -> Tensor:
         weights_BX = batch.verified_BX.float() * (batch.labels_BX != IGNORE)
         weights_BX = torch.where(
             batch.kinds_BX == int(Verified.CORRECTED), weights_BX * self.corrected_weight, weights_BX
@@ -213,11 +220,12 @@ class Learner:
         direction = self._clean_gradient(judgement, meta=due)
         teacher_BCX, features_BDX = teacher_prediction(self.teacher, batch.images_BIX)
         counters: dict[str, float] = {}
-        prior_BCX = self._judged_prior(batch) if self.judged else teacher_BCX
-        self.weigher.observe(batch, prior_BCX, direction, rate=rate, counters=counters)
-        target = self.weigher.target(
-            batch, teacher_BCX, prior_BCX, judged=bool(self.judged), use_evidence=use_meta, counters=counters
-        )
+        judged_BCX = self._judged_prior(batch) if self.judged else None
+        pseudo_BX = (teacher_BCX if judged_BCX is None else judged_BCX).argmax(1)
+        raw_BCX = None
+        if direction is not None:
+            raw_BCX = self.weigher.observe(batch, pseudo_BX, direction, rate=rate, counters=counters)
+        target = self.weigher.target(batch, teacher_BCX, judged_BCX, raw_BCX, use_evidence=use_meta, counters=counters)
         emphasis_BX = self._emphasis(batch, teacher_BCX, features_BDX, emphasis_floor)
         report = self.finish(self._objective(batch, self._pinned(batch, target), emphasis_BX, excluded))
         report.counters.update(counters)
@@ -230,12 +238,7 @@ class Learner:
 
     def _judged_prior(self, batch: Batch) -> Tensor:
         """What the judge said of the crops; even odds outside of the case."""
-        shape = tuple(batch.labels_BX.shape[1:])
-        rows = [
-            sample(self.judged[crop.case].float(), crop.matrix, shape, nearest=False, border=False)
-            for crop in batch.crops
-        ]
-        prior_BCX = torch.stack(rows).to(self.device) + 1e-6
+        prior_BCX = crops_of(self.judged, batch) + 1e-6
         return prior_BCX / prior_BCX.sum(1, keepdim=True)
 
     def _objective(self, batch: Batch, target: Target, emphasis_BX: Tensor, excluded: frozenset[int]) -> Tensor:
@@ -251,7 +254,7 @@ class Learner:
         if self.settings.consistency_weight:
             noisy_BIX = batch.images_BIX + CONSISTENCY_NOISE * torch.randn_like(batch.images_BIX)
             teacher_BCX, _ = teacher_prediction(self.teacher, batch.images_BIX, mirror=False)
-            difference = self.aside(noisy_BIX).softmax(1) - teacher_BCX
+            difference = self._aside(noisy_BIX, {}).softmax(1) - teacher_BCX
             loss = loss + self.settings.consistency_weight * difference.square().mean()
         return loss
 

@@ -126,8 +126,9 @@ class Loop:
             self.tell("verified", **self.data.verified_summary(), boundary_offset=self._plan.boundary_offset)
             if self._plan.notice and self._uses_verified:
                 self._notice(self._plan.notice)
-            if self._may_cross_fit(self._plan):
-                self.learner.folds = halves(self.data.cases)
+            folds = halves(self.data.cases)
+            if self._may_cross_fit(self._plan) and sum(map(len, folds)) >= MIN_CASES:
+                self.learner.folds = folds
                 self.learner.twins = [self.learner.sibling(number) for number in (1, 2)]
             self._make_sides()
         for side in (self._main, *self._twins):
@@ -138,8 +139,7 @@ class Loop:
         learner, settings = self.learner, self.settings
         wanted = settings.method == "metadcseg" and settings.cross_fit and settings.warmup_epochs > 0
         fresh = learner.steps == 0 and not learner.folds
-        enough = plan.use_meta and not plan.low_evidence
-        return wanted and fresh and enough and sum(len(half) for half in halves(self.data.cases)) >= MIN_CASES
+        return wanted and fresh and plan.use_meta and not plan.low_evidence
 
     def _make_sides(self) -> None:
         learner = self.learner

@@ -113,11 +113,6 @@ class Sampler:
         self._boundaries: dict[int, NDArray[np.intp]] = {}
         self._verified: dict[int, NDArray[np.intp]] = {}
 
-    def forget(self) -> None:
-        """Drop what was remembered about verified pixels; call it when they have changed."""
-        self._boundaries.clear()
-        self._verified.clear()
-
     def training(self, rng: np.random.Generator, count: int) -> Batch:
         """Crops of cases that have labels, each case as likely as the next, half of them around its foreground."""
         labelled = [i for i, case in enumerate(self.cases) if bool((case.label_X != IGNORE).any())]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from src_core.config import TrainingSettings
+    from src_core.meta.weights import DirectNorm
     from src_core.train.cases import WorkCase
     from src_core.train.sampler import Batch
 
@@ -90,50 +91,51 @@ class Weigher:
         self.lengths: list[float] = []
         self.exhausted = False
         self._settings = settings
-        self._latest_BCX: Tensor | None = None
 
     def observe(
         self,
         batch: Batch,
-        prior_BCX: Tensor,
-        direction: Mapping[str, Tensor] | None,
+        pseudo_BX: Tensor,
+        direction: Mapping[str, Tensor],
         *,
         rate: float,
         counters: dict[str, float],
-    ) -> None:
-        """Take the meta weights of a batch along the direction of the verified crops, and remember them.
+    ) -> Tensor | None:
+        """Take the meta weights of a batch along the direction of the verified crops.
 
         Parameters
         ----------
         batch : Batch
-        prior_BCX : Tensor, in [0, 1]
-            Its likeliest label is the pseudo label.
-        direction : mapping or None
-            v; None when it is not asked for in this step.
+        pseudo_BX : Tensor, int64
+            The likeliest labels before the evidence.
+        direction : mapping
+            v.
         rate : float
             rho of the memory.
         counters : dict
             Gets figures for the history.
+
+        Returns
+        -------
+        Tensor, (B, C, X), or None
+            The meta weights, where they are used directly; None where the memory has taken them.
         """
-        self._latest_BCX = None
-        if direction is None:
-            return
         self._watch(norm(direction), counters)
         weights_BCX = label_weights(*self.derivative(direction, batch.images_BIX))
         counters["non_finite"] = float((~torch.isfinite(weights_BCX)).any())
-        if self._settings.weighting == "memory":
-            if not self.exhausted:
-                self._remember(batch, weights_BCX, prior_BCX.argmax(1), rate)
-        else:
-            self._latest_BCX = weights_BCX.nan_to_num()
+        if self._settings.weighting != "memory":
+            return weights_BCX
+        if not self.exhausted:
+            self._remember(batch, weights_BCX, pseudo_BX, rate)
+        return None
 
     def target(
         self,
         batch: Batch,
         teacher_BCX: Tensor,
-        prior_BCX: Tensor,
+        judged_BCX: Tensor | None,
+        weights_BCX: Tensor | None,
         *,
-        judged: bool,
         use_evidence: bool,
         counters: dict[str, float],
     ) -> Target:
@@ -142,30 +144,29 @@ class Weigher:
         Parameters
         ----------
         batch : Batch
-        teacher_BCX, prior_BCX : Tensor, in [0, 1]
-            The teacher's opinion now, and the prior of the labels: the judge's, or the teacher's again.
-        judged : bool
-            The prior already weighs the given label, so that the posterior of all labels is the target.
+        teacher_BCX : Tensor, in [0, 1]
+            The teacher's opinion now; the prior where there is no judge.
+        judged_BCX : Tensor, in [0, 1], or None
+            The judge's opinion. It weighs the given label already, so the posterior of all labels is the target.
+        weights_BCX : Tensor or None
+            What :meth:`observe` returned.
         use_evidence : bool
             False leaves the evidence out.
         counters : dict
             Gets figures for the history.
         """
-        evidence_BCX = self._recall(batch).to(teacher_BCX.device)
+        evidence_BCX = crops_of(self.memory.maps, batch)
         scales = {
             "evidence_scale": self.evidence_scale if use_evidence else 0.0,
             "prior_scale": self._settings.prior_scale,
         }
-        if judged and self._latest_BCX is None:
-            posterior_BCX = log_posterior(prior_BCX, evidence_BCX, **scales).softmax(1)
+        if judged_BCX is not None and weights_BCX is None:
+            posterior_BCX = log_posterior(judged_BCX, evidence_BCX, **scales).softmax(1)
             return Target(posterior_BCX, posterior_BCX)
+        prior_BCX = teacher_BCX if judged_BCX is None else judged_BCX
         weights = pixel_weights(prior_BCX, evidence_BCX, batch.labels_BX, **scales)
-        if self._latest_BCX is not None and self._settings.weighting != "memory":
-            direct, empty_BX = direct_weights(
-                self._latest_BCX, batch.labels_BX, weights.pseudo, norm=self._settings.weighting
-            )
-            counters["zero_weight_fraction"] = float(empty_BX.sum() / (batch.labels_BX != IGNORE).sum().clamp_min(1))
-            weights = filled_from(direct, weights)
+        if weights_BCX is not None and self._settings.weighting != "memory":
+            weights = weighed_directly(batch, weights_BCX, weights, norm=self._settings.weighting, counters=counters)
         return Target.of(weights, batch.labels_BX, teacher_BCX)
 
     def _watch(self, length: float, counters: dict[str, float]) -> None:
@@ -181,14 +182,21 @@ class Weigher:
             values, covered = back_to_case(scaled_BCX[row], crop.matrix, self.memory.maps[crop.case].shape[1:])
             self.memory.update(crop.case, values, covered, rate)
 
-    def _recall(self, batch: Batch) -> Tensor:
-        shape = tuple(batch.labels_BX.shape[1:])
-        return torch.stack(
-            [
-                sample(self.memory.read(crop.case), crop.matrix, shape, nearest=False, border=False)
-                for crop in batch.crops
-            ]
-        )
+
+def weighed_directly(
+    batch: Batch, weights_BCX: Tensor, prior: PixelWeights, *, norm: DirectNorm, counters: dict[str, float]
+) -> PixelWeights:
+    """Weights from the meta weights of this step; those of the prior in images where no label has a positive one."""
+    weights, empty_BX = direct_weights(weights_BCX.nan_to_num(), batch.labels_BX, prior.pseudo, norm=norm)
+    counters["zero_weight_fraction"] = float(empty_BX.sum() / (batch.labels_BX != IGNORE).sum().clamp_min(1))
+    return filled_from(weights, prior)
+
+
+def crops_of(maps: list[Tensor], batch: Batch) -> Tensor:
+    """Maps of the cases, ``(C, X)`` each, cut as the crops of a batch were; float32, ``(B, C, X)``, 0 outside."""
+    shape = tuple(batch.labels_BX.shape[1:])
+    rows = [sample(maps[crop.case].float(), crop.matrix, shape, nearest=False, border=False) for crop in batch.crops]
+    return torch.stack(rows).to(batch.labels_BX.device)
 
 
 def one_hot(labels_BX: Tensor, classes: int) -> Tensor:

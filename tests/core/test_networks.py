@@ -28,20 +28,24 @@ def case_set(dims: int, channels: int, side: int, classes: int = 3) -> CaseSet:
     return CaseSet(cases, classes)
 
 
+def one_step(learner: Learner, sampler: Sampler, rng: np.random.Generator, floor: float):
+    verified = sampler.verified(rng, (0, 1), 2)
+    return learner.weighted_step(
+        sampler.training(rng, 2),
+        Judgement(verified, verified),
+        excluded=frozenset(),
+        emphasis_floor=floor,
+        use_meta=True,
+        rate=0.5,
+    )
+
+
 def few_steps(data: CaseSet, settings, steps: int = 3) -> Learner:
     learner = Learner(settings, data, torch.device("cpu"))
     sampler, rng = Sampler(data.cases, settings.patch_size), np.random.default_rng(0)
     before = {name: value.detach().clone() for name, value in learner.network.named_parameters()}
     for _ in range(steps):
-        verified = sampler.verified(rng, (0, 1), 2)
-        report = learner.weighted_step(
-            sampler.training(rng, 2),
-            Judgement(verified, verified),
-            excluded=frozenset(),
-            emphasis_floor=0.5,
-            use_meta=True,
-            rate=0.5,
-        )
+        report = one_step(learner, sampler, rng, 0.5)
         assert np.isfinite(report.loss)
         assert report.counters["direction"] > 0
         assert report.counters["non_finite"] == 0
@@ -72,16 +76,7 @@ def test_every_weighting_trains_with_every_norm(norm, weighting):
     )
     data = case_set(2, 1, 32)
     learner = Learner(settings, data, torch.device("cpu"))
-    sampler, rng = Sampler(data.cases, 32), np.random.default_rng(0)
-    verified = sampler.verified(rng, (0, 1), 2)
-    report = learner.weighted_step(
-        sampler.training(rng, 2),
-        Judgement(verified, verified),
-        excluded=frozenset(),
-        emphasis_floor=1.0,
-        use_meta=True,
-        rate=0.5,
-    )
+    report = one_step(learner, Sampler(data.cases, 32), np.random.default_rng(0), 1.0)
     assert np.isfinite(report.loss)
     assert any(values.any() for values in learner.weigher.memory.maps) == (weighting == "memory")
 
