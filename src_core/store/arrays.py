@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +20,24 @@ if TYPE_CHECKING:
 
     from src_core.data.case import Box
 
+logger = logging.getLogger(__name__)
+
 NAME = "arrays.zarr"
 CHUNK = 1024
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder with arrays that were given up, as far as the system lets us.
+
+    When one of zarr's writes fails, others of the same array may still be under way on its threads and make files anew
+    while their folder is removed; so it is tried again for up to a second.
+    """
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
+    logger.warning("%s could not be removed; delete it by hand.", folder)
 
 
 class ArrayStore:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +101,7 @@ def build_project(
             _fill(staging, cases, classes, author or default_author(), progress)
             os.rename(staging, target)
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        arrays.discard(staging)
         raise
     return Project.open(target, write=True, author=author)
 

@@ -16,6 +16,7 @@ from src_core.config import TrainingSettings
 from src_core.data.case import Box
 from src_core.data.scores import ImageScore, Region
 from src_core.errors import InputError, ProjectDamagedError, storage_errors
+from src_core.store import arrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -220,4 +221,4 @@ class ScoreWriter:
 
     def abandon(self) -> None:
         """Throw away what was written; the old scores stay."""
-        shutil.rmtree(self._partial, ignore_errors=True)
+        arrays.discard(self._partial)

@@ -220,3 +220,20 @@ def test_packed_pixels_come_back(height, width, seed):
     assert np.array_equal(found.verified, verified)
     with pytest.raises(ProjectDamagedError):
         unpack(pack(label, verified)[:-3], Box((0, 0), (height, width)))
+
+
+def test_what_is_given_up_is_removed_while_a_late_write_still_makes_files(tmp_path, monkeypatch):
+    folder = tmp_path / "given-up"
+    folder.mkdir()
+    late = iter([True, True, False])
+
+    def remove(path, **_options):
+        if next(late):
+            (path / "late").touch()
+        else:
+            (path / "late").unlink()
+            path.rmdir()
+
+    monkeypatch.setattr("src_core.store.arrays.shutil.rmtree", remove)
+    arrays.discard(folder)
+    assert not folder.exists()
