@@ -22,8 +22,8 @@ import psutil
 from PIL import Image
 
 from src_core.data.noise import corrupt
+from src_core.metrics.correction import correction
 from src_core.metrics.detection import detection_over_images
-from src_core.metrics.overlap import damaged_share, dice_per_class
 from src_core.store.project import Project
 
 
@@ -86,9 +86,7 @@ def measure(project_path: Path, run_name: str, data: Path) -> dict[str, object]:
     return {
         "images": len(truth),
         "detection": {name: values.to_dict() for name, values in found.items()},
-        "dice_given": float(np.mean([dice_per_class(g, t, classes) for g, t in zip(given, truth, strict=True)])),
-        "dice_proposed": float(np.mean([dice_per_class(p, t, classes) for p, t in zip(proposed, truth, strict=True)])),
-        "damaged": float(np.mean([damaged_share(g, p, t) for g, p, t in zip(given, proposed, truth, strict=True)])),
+        **correction(given, proposed, truth, classes).to_dict(),
     }
 
 

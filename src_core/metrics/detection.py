@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-from sklearn.metrics import average_precision_score, roc_auc_score
+from skimage.measure import label as connected_components
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,3 +84,58 @@ def detection_over_images(
     )
     everywhere = detection(np.concatenate([s.ravel() for s in scores]), np.concatenate([w.ravel() for w in wrong]))
     return {"all": everywhere, "band": in_band}
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What is found when every pixel above a threshold counts as wrong; in [0, 1], 0 where there is nothing to count.
+
+    Attributes
+    ----------
+    precision, recall, f1 : float
+    """
+
+    precision: float
+    recall: float
+    f1: float
+
+    def to_dict(self) -> dict[str, float]:
+        """The figures by name."""
+        return asdict(self)
+
+
+def operating_point(score: NDArray[np.floating], wrong: NDArray[np.bool_], *, threshold: float = 0.5) -> OperatingPoint:
+    """Precision, recall and F1 of calling pixels wrong whose score is above ``threshold``."""
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        wrong.ravel(), score.ravel() > threshold, average="binary", zero_division=0
+    )
+    return OperatingPoint(float(precision), float(recall), float(f1))
+
+
+def component_recall(
+    shown: Sequence[NDArray[np.bool_]], wrong: Sequence[NDArray[np.bool_]], *, min_pixels: int = 20, cover: float = 0.5
+) -> float:
+    """Share of the errors that a reviewer has met after some regions; NaN when there are no errors.
+
+    An error is a connected group of wrong pixels (diagonals count).
+
+    Parameters
+    ----------
+    shown : sequence of array, bool
+        Pixels of the regions that were shown, one array a case.
+    wrong : sequence of array, bool
+        Pixels whose given label is wrong.
+    min_pixels : int
+        Smaller errors don't count, px.
+    cover : float
+        An error is met when this share of its pixels was shown.
+    """
+    met = errors = 0
+    for seen, mask in zip(shown, wrong, strict=True):
+        components = connected_components(mask, connectivity=mask.ndim)
+        sizes = np.bincount(components.ravel())[1:]
+        hits = np.bincount(components[seen].ravel(), minlength=len(sizes) + 1)[1:]
+        counted = sizes >= min_pixels
+        errors += int(counted.sum())
+        met += int((hits[counted] >= cover * sizes[counted]).sum())
+    return met / errors if errors else float("nan")

@@ -308,7 +308,7 @@ class Learner:
     @torch.no_grad()
     def _follow(self) -> None:
         """The teacher follows the network: an exponential mean, short at first."""
-        decay = min(1 - 1 / (self.steps + 1), self.settings.ema_decay)
+        decay = min(1 - 1 / (self.steps + 1), self.settings.teacher_decay)
         for own, source in zip(self.teacher.parameters(), self.network.parameters(), strict=True):
             own.lerp_(source, 1 - decay)
         for kept, current in zip(self.teacher.buffers(), self.network.buffers(), strict=True):

@@ -164,9 +164,15 @@ class Loop:
     def _set_rate(self, step: int) -> None:
         total = self.settings.epochs * self.settings.steps_per_epoch
         rate = self.settings.learning_rate * max(1 - step / total, 0.0) ** 0.9
-        for side in (self._main, *self._twins):
-            for group in side.learner.optimizer.param_groups:
-                group["lr"] = rate
+        self._set(self._main, rate)
+        until = self.settings.warmup_epochs * self.settings.steps_per_epoch
+        for twin in self._twins:
+            self._set(twin, self.settings.learning_rate * max(1 - step / until, 0.0) ** 0.9)
+
+    @staticmethod
+    def _set(side: Side, rate: float) -> None:
+        for group in side.learner.optimizer.param_groups:
+            group["lr"] = rate
 
     def _emphasis_floor(self, number: int) -> float:
         """Kappa falls from 1 to its value over a fifth of the epochs after the warm-up."""
