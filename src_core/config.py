@@ -51,8 +51,9 @@ class TrainingSettings:
         End the warm-up earlier, where the agreement with the given labels flattens, but not before a tenth of the
         epochs. Off: a longer warm-up did better in what we measured.
     cross_fit : bool
-        Warm up with two networks that hold out one half of the verified cases each, and teach the judge of labels on
-        these. Off gives the method without the judge: teacher prior and meta evidence.
+        Train two more networks that hold out one half of the verified cases each, and teach the judge of labels on
+        these; the meta weights are observed and used as far as held-out cases say. Off gives the method as described:
+        weights from teacher prior and meta evidence in the loss, emphasis from DCD.
     split_verified : bool
         Let one half of the verified cases judge and learn from the other half only, when there are 8 or more. Off:
         on heart slices the supervision that this costs was worth more than the independence it buys.
@@ -78,7 +79,8 @@ class TrainingSettings:
     weighting : str
         ``memory``, or a form without memory (:func:`src_core.meta.weights.direct_weights`).
     refresh_every : int
-        The derivative is taken every so many steps; in between the memory speaks. 0 means 1 in 2-D, 2 in 3-D. [k_w]
+        The derivative is taken every so many steps; in between the memory speaks. 0 means 2 in 2-D, 4 in
+        3-D, and 1 without a memory. [k_w]
     evidence_rate : float
         Share of a new observation in the evidence memory, in (0, 1]. [rho]
     evidence_scale : float

@@ -59,11 +59,14 @@ ROWS: dict[str, dict[str, Any]] = {
     "finetune": {"method": "finetune"},
     "teacher": {"method": "teacher"},
     "l2b": {"method": "l2b"},
-    "metadcseg-without-dcd": {"method": "metadcseg", "dcd_floor": 1.0},
+    "weights-without-dcd": {"method": "metadcseg", "cross_fit": False, "dcd_floor": 1.0},
+    "weights": {"method": "metadcseg", "cross_fit": False},
     "metadcseg": {"method": "metadcseg"},
     "oracle": {"method": "mixed"},
     "cleanlab": {"method": "mixed"},
 }
+"""The default is ``metadcseg``; ``weights`` is the method as described, where meta weights and DCD enter the loss."""
+
 WITHOUT_NOISE = ("clean", "oracle")
 """Rows that never see a given mask: one run a seed serves every kind of noise."""
 

@@ -109,24 +109,19 @@ class Scorer:
         uncertainty_1X = learner.centers.uncertainty(features_1DX, teacher_1CX)
         evidence_1CX = learner.weigher.memory.read(index)[None].to(learner.device)
         size = (label.shape[0], label.shape[1])
-        prior_1CX = self.prior(teacher_1CX, index, case)
+        prior_1CX = self.prior(teacher_1CX, case)
         prior = _enlarged(prior_1CX, size)
         evidence = _enlarged(evidence_1CX, size)
         uncertainty = _enlarged(uncertainty_1X[None], size)[0, 0]
         return self._at_full_size(prior, evidence, uncertainty, label, verified)
 
-    def prior(self, teacher_1CX: Tensor, index: int, case: WorkCase) -> Tensor:
-        """Probability of every class before the evidence.
-
-        The teacher's opinion; with a judge, the mean of that, of the judge's opinion of it, and of what the judge said
-        from networks to which the case was held out.
-        """
-        learner = self.learner
-        if learner.judge is None:
+    def prior(self, teacher_1CX: Tensor, case: WorkCase) -> Tensor:
+        """Probability of every class before the evidence: the teacher's opinion, or with a judge the judge's of it."""
+        judge = self.learner.judge
+        if judge is None:
             return teacher_1CX
-        judged = learner.judge.posterior(teacher_1CX[0].cpu().numpy(), case.given_X.numpy(), self._scale)
-        opinions = [teacher_1CX[0].cpu(), torch.from_numpy(judged), learner.judged[index].float()]
-        return torch.stack(opinions).mean(0)[None].to(teacher_1CX.device)
+        judged = judge.posterior(teacher_1CX[0].cpu().numpy(), case.given_X.numpy(), self._scale)
+        return torch.from_numpy(judged)[None].to(teacher_1CX.device)
 
     def _at_full_size(
         self,

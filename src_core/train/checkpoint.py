@@ -70,7 +70,6 @@ def _tensors(learner: Learner) -> dict[str, torch.Tensor]:
     tensors = _networks(learner, "")
     for number, twin in enumerate(learner.twins):
         tensors |= _networks(twin, f"twin{number}/")
-    tensors |= {f"judged/{index}": values for index, values in enumerate(learner.judged)}
     tensors |= {f"memory/{index}": values for index, values in enumerate(learner.weigher.memory.maps)}
     tensors |= {"centers/values": learner.centers.values_RD, "centers/counts": learner.centers.counts_R}
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -182,7 +181,6 @@ def _restore(learner: Learner, tensors: dict[str, torch.Tensor]) -> None:
     _restore_networks(learner, tensors)
     for number, twin in enumerate(learner.twins):
         _restore_networks(twin, _below(tensors, f"twin{number}/"))
-    learner.judged = [tensors[f"judged/{index}"] for index in range(len(_below(tensors, "judged/")))]
     for index, values in enumerate(learner.weigher.memory.maps):
         kept = tensors[f"memory/{index}"]
         if kept.shape != values.shape:

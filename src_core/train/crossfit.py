@@ -1,12 +1,12 @@
-"""Two helper networks in the warm-up, each kept from the verified labels of one half of the verified cases.
+"""Two helper networks, each kept from the verified labels of one half of the verified cases.
 
 A network that has learned from a verified case predicts it better than any other case, so nothing can be learned
-there about how far to trust the network against a given mask. Hence the warm-up trains two more networks beside the
-main one, each in every other step. Each sees the verified labels of one half; the other half it sees as it sees all
+there about how far to trust the network against a given mask. Hence two more networks are trained beside the main
+one, each in every fourth step. Each sees the verified labels of one half; the other half it sees as it sees all
 unverified cases, with the given masks. What it says about its held-out half is then just what it says about
-unverified cases, and the judge of labels (:mod:`src_core.meta.judge`) can be taught there. The main network learns
-from everything meanwhile, just as without them: where the judge is not earned, nothing has changed. Cross-fitting is
-ours, not the paper's.
+unverified cases, and the judge of labels (:mod:`src_core.meta.judge`) can be taught there, when training is done; it
+then judges what the main network says. The main network learns from everything meanwhile, just as without them: it is
+never worse for it, and where the judge is not earned, nothing has changed. Cross-fitting is ours, not the paper's.
 
 Shape suffixes: C classes, X any number of space axes (2 or 3).
 """
@@ -23,7 +23,6 @@ from src_core.data.case import IGNORE
 from src_core.meta.judge import Scale, VerifiedImage, earned_judge
 from src_core.train.sampler import Roles, Sampler, assign_roles
 from src_core.train.views import teacher_prediction
-from src_core.train.weighting import one_hot
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,8 +90,8 @@ def predictions(learner: Learner, cases: list[WorkCase]) -> list[NDArray[np.floa
     return found
 
 
-def settle(main: Learner, twins: list[Side], cases: list[WorkCase]) -> tuple[Judge | None, list[Tensor]]:
-    """Teach the judge on held-out cases, and judge every case with it.
+def settle(main: Learner, twins: list[Side], cases: list[WorkCase]) -> tuple[Judge | None, dict[int, Tensor]]:
+    """Teach the judge on held-out cases.
 
     Parameters
     ----------
@@ -105,15 +104,15 @@ def settle(main: Learner, twins: list[Side], cases: list[WorkCase]) -> tuple[Jud
     -------
     judge : Judge or None
         None where it was not earned.
-    judged : list of Tensor, float32, (C, X)
-        Probability of every class: the mean of the given label and of the judge's opinion of the helper that held the
-        case out; where none did, of main network and helpers, the main one counting as much as both. Empty without a
-        judge.
+    priors : dict of position to Tensor, float32, (C, X)
+        For every case that was held out, the judge's opinion of the helper that held it out, or without a judge that
+        helper's own.
     """
     opinions = [predictions(learner, cases) for learner in (main, *(twin.learner for twin in twins))]
     masks = [case.given_X.numpy() for case in cases]
     scales = [Scale.of(opinion, masks) for opinion in opinions]
     images, groups = [], []
+    by = {index: number for number, twin in enumerate(twins, start=1) for index in sorted(twin.held_out)}
     for number, twin in enumerate(twins, start=1):
         held_out = sorted(twin.held_out)
         for position, index in enumerate(held_out):
@@ -122,24 +121,16 @@ def settle(main: Learner, twins: list[Side], cases: list[WorkCase]) -> tuple[Jud
     unverified = [index for index, case in enumerate(cases) if case.verified_pixels == 0]
     judge = earned_judge(images, groups, main.classes, _disagreement(opinions, cases, unverified))
     if judge is None:
-        return None, []
-    judged = []
-    for index, given in enumerate(masks):
-        by = [number for number, twin in enumerate(twins, start=1) if index in twin.held_out] or [0, 0, 1, 2]
-        found = [judge.posterior(opinions[number][index], given, scales[number]) for number in by]
-        judged.append(_with_given(torch.from_numpy(np.mean(found, axis=0)), cases[index].given_X))
-    return judge, judged
+        return None, {index: torch.from_numpy(opinions[number][index]) for index, number in by.items()}
+    return judge, {
+        index: torch.from_numpy(judge.posterior(opinions[number][index], masks[index], scales[number]))
+        for index, number in by.items()
+    }
 
 
 def _verified_image(opinion_CX: NDArray[np.floating], scale: Scale, case: WorkCase) -> VerifiedImage:
     verified_X = case.verified_X.numpy() > 0
     return VerifiedImage(opinion_CX, scale, case.given_X.numpy(), case.label_X.numpy(), verified_X)
-
-
-def _with_given(judged_CX: Tensor, given_X: Tensor) -> Tensor:
-    """Half the judge, half the given label: errors that are drawn at random average out over the images."""
-    given_CX = one_hot(given_X[None].long(), judged_CX.shape[0])[0]
-    return torch.where(given_X == IGNORE, judged_CX, (judged_CX + given_CX) / 2)
 
 
 def _disagreement(opinions: list[list[NDArray[np.float32]]], cases: list[WorkCase], chosen: list[int]) -> float:

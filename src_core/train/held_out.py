@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,8 @@ from src_core.meta.calibration import Examples
 from src_core.train.views import teacher_prediction
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from src_core.train.cases import WorkCase
@@ -65,16 +68,28 @@ def _teacher(learner: Learner, case: WorkCase) -> torch.Tensor:
     return teacher_1CX[0].cpu()
 
 
-def evidence_examples(learner: Learner, cases: list[WorkCase], chosen: tuple[int, ...]) -> Examples | None:
+def evidence_examples(
+    learner: Learner,
+    cases: list[WorkCase],
+    chosen: tuple[int, ...],
+    priors: Mapping[int, torch.Tensor] = MappingProxyType({}),
+) -> Examples | None:
     """Verified pixels with what prior and evidence say of their given label, from 32 cases at most.
 
-    The prior is the judged one, which is held out, where there is one; else the teacher's.
+    Parameters
+    ----------
+    learner : Learner
+    cases : list of WorkCase
+    chosen : tuple of int
+        Positions of the cases to take.
+    priors : mapping of position to Tensor, (C, X)
+        Opinions of networks to which the case was held out; the teacher's stands in where there is none.
     """
     parts = []
     for index in evenly(chosen):
         case = cases[index]
         mask = ((case.verified_X > 0) & (case.label_X != IGNORE)).numpy()
-        prior_CX = learner.judged[index].float() if learner.judged else _teacher(learner, case)
+        prior_CX = priors[index] if index in priors else _teacher(learner, case)
         parts.append(_examples(prior_CX, learner.weigher.memory.read(index), case, mask, index))
     return Examples.joined(parts)
 

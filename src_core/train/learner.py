@@ -20,7 +20,7 @@ from src_core.meta.weights import trust
 from src_core.networks.registry import build_network
 from src_core.networks.stateless import call_with, copied_buffers
 from src_core.train.views import teacher_prediction
-from src_core.train.weighting import Target, Weigher, crops_of, one_hot
+from src_core.train.weighting import Target, Weigher, one_hot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,10 +76,8 @@ class Learner:
         The evidence memory and what is made of it.
     judge : Judge or None
         Taught on held-out verified images, once it is earned.
-    judged : list of Tensor, float16, (C, X)
-        What the judge said of every case at the end of the warm-up; empty without a judge.
     twins : list of Learner
-        The helpers of the warm-up, with the verified cases that each holds out in ``folds``; empty after it.
+        The helpers, with the verified cases that each holds out in ``folds``.
     warmup_end : int or None
         Epochs that the warm-up took, once it has ended.
     agreement : list of float
@@ -104,7 +102,6 @@ class Learner:
         self.weigher = Weigher(self.network, data.cases, self.classes, settings)
         self.centers = Centers(self.classes, self.network.feature_channels, settings).to(device)
         self.judge: Judge | None = None
-        self.judged: list[Tensor] = []
         self.twins: list[Learner] = []
         self.folds: tuple[frozenset[int], ...] = ()
         self.warmup_end: int | None = None
@@ -162,9 +159,17 @@ class Learner:
     # ---------------------------------------------------------------- steps
 
     def plain_step(
-        self, batch: Batch, judgement: Judgement, *, excluded: frozenset[int], given_only: bool
+        self,
+        batch: Batch,
+        judgement: Judgement,
+        *,
+        excluded: frozenset[int],
+        given_only: bool,
+        observe_at: float | None = None,
     ) -> StepReport:
         """Cross-entropy and Dice on the labels as they are, plus the verified term.
+
+        The meta weights can be observed on the way; they are remembered and change nothing in the step.
 
         Parameters
         ----------
@@ -174,16 +179,24 @@ class Learner:
             Cases whose verified pixels must not be learned from.
         given_only : bool
             Learn from the given labels also where a person has corrected them.
+        observe_at : float, optional
+            rho of the evidence memory; None observes nothing.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        self._clean_gradient(judgement, meta=False)
+        due = observe_at is not None and self.steps % self._refresh_every == 0
+        direction = self._clean_gradient(judgement, meta=due)
+        counters: dict[str, float] = {}
+        if direction is not None and observe_at is not None:
+            self.weigher.observe(batch, None, direction, rate=observe_at, counters=counters)
         labels_BX = batch.candidates_BX if given_only else batch.labels_BX
         valid_BX = self._valid(batch, labels_BX, excluded)
         logits_BCX = self.network(batch.images_BIX)
         loss = weighted_mean(pixel_cross_entropy(logits_BCX, labels_BX), valid_BX)
         target_BCX = one_hot(labels_BX, self.classes)
         dice = soft_dice_loss(logits_BCX.softmax(1), target_BCX, valid_BX)
-        return self.finish(loss + self.settings.dice_weight * dice)
+        report = self.finish(loss + self.settings.dice_weight * dice)
+        report.counters.update(counters)
+        return report
 
     def clean_step(self, judgement: Judgement) -> StepReport:
         """Learn from verified pixels only."""
@@ -220,12 +233,10 @@ class Learner:
         direction = self._clean_gradient(judgement, meta=due)
         teacher_BCX, features_BDX = teacher_prediction(self.teacher, batch.images_BIX)
         counters: dict[str, float] = {}
-        judged_BCX = self._judged_prior(batch) if self.judged else None
-        pseudo_BX = (teacher_BCX if judged_BCX is None else judged_BCX).argmax(1)
         raw_BCX = None
         if direction is not None:
-            raw_BCX = self.weigher.observe(batch, pseudo_BX, direction, rate=rate, counters=counters)
-        target = self.weigher.target(batch, teacher_BCX, judged_BCX, raw_BCX, use_evidence=use_meta, counters=counters)
+            raw_BCX = self.weigher.observe(batch, teacher_BCX.argmax(1), direction, rate=rate, counters=counters)
+        target = self.weigher.target(batch, teacher_BCX, raw_BCX, use_evidence=use_meta, counters=counters)
         emphasis_BX = self._emphasis(batch, teacher_BCX, features_BDX, emphasis_floor)
         report = self.finish(self._objective(batch, self._pinned(batch, target), emphasis_BX, excluded))
         report.counters.update(counters)
@@ -233,13 +244,9 @@ class Learner:
 
     @property
     def _refresh_every(self) -> int:
-        """k_w: what the settings say, or every step in 2-D and every other in 3-D."""
-        return self.settings.refresh_every or self.spatial_dims - 1
-
-    def _judged_prior(self, batch: Batch) -> Tensor:
-        """What the judge said of the crops; even odds outside of the case."""
-        prior_BCX = crops_of(self.judged, batch) + 1e-6
-        return prior_BCX / prior_BCX.sum(1, keepdim=True)
+        """k_w: what the settings say, or with a memory every other step in 2-D and every fourth in 3-D."""
+        remembers = self.settings.weighting == "memory"
+        return self.settings.refresh_every or (2 * (self.spatial_dims - 1) if remembers else 1)
 
     def _objective(self, batch: Batch, target: Target, emphasis_BX: Tensor, excluded: frozenset[int]) -> Tensor:
         """Eq. 6: weighted cross-entropy and Dice; nothing flows back through weights, emphasis or teacher."""

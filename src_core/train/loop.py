@@ -1,9 +1,10 @@
 """The epochs of a run: what is drawn, which step is taken, what is told, what is kept.
 
-Stages: the *warm-up* learns from given and verified labels as they are, with two cross-fitted helpers where enough
-cases are verified (:mod:`src_core.train.crossfit`); the *meta* stage weighs the labels. The generator of an epoch is
-made from the seed and the epoch's number, so that a run that goes on from a checkpoint draws what it would have drawn
-anyway.
+Stages: the *warm-up* learns from given and verified labels as they are; the *meta* stage observes the meta weights of
+the labels. With cross-fitting, the default, the network goes on learning as before, two helpers beside it
+(:mod:`src_core.train.crossfit`), and when training is done the judge and the evidence are weighed on held-out verified
+cases; without it the weights enter the loss. The generator of an epoch is made from the seed and the epoch's number, so
+that a run that goes on from a checkpoint draws what it would have drawn anyway.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ logger = logging.getLogger(__name__)
 
 MIN_WARMUP = 0.1
 """Share of the epochs that the warm-up takes at least when its end is read from the curve."""
+
+HELPED_EVERY = 2
+"""One of the two helpers takes a step every so many steps. On heart slices for development, a quarter of the steps for
+each taught the judge as much as a half, at half of the cost."""
 
 
 class Teller(Protocol):
@@ -97,8 +102,8 @@ class Loop:
             self._set_rate(number * self.settings.steps_per_epoch + step)
             report = self._step(self._main, rng, number)
             loss = report.loss
-            if self._twins:
-                self._step(self._twins[step % 2], twins_rng, number)
+            if self._twins and step % HELPED_EVERY == 0:
+                self._step(self._twins[step // HELPED_EVERY % 2], twins_rng, number)
             if not np.isfinite(loss):
                 raise TrainingError(
                     f"The loss became {loss} in epoch {number + 1}: training diverged. Continue from the last "
@@ -136,10 +141,9 @@ class Loop:
             side.learner.class_weights_C = self._plan.class_weights.to(self.learner.device)
 
     def _may_cross_fit(self, plan: Plan) -> bool:
-        learner, settings = self.learner, self.settings
-        wanted = settings.method == "metadcseg" and settings.cross_fit and settings.warmup_epochs > 0
+        learner = self.learner
         fresh = learner.steps == 0 and not learner.folds
-        return wanted and fresh and plan.use_meta and not plan.low_evidence
+        return self._cross_fits and fresh and plan.use_meta and not plan.low_evidence
 
     def _make_sides(self) -> None:
         learner = self.learner
@@ -154,6 +158,10 @@ class Loop:
     # ---------------------------------------------------------------- stages and rates
 
     @property
+    def _cross_fits(self) -> bool:
+        return self.settings.method == "metadcseg" and self.settings.cross_fit
+
+    @property
     def _uses_verified(self) -> bool:
         return self.settings.method != "noisy"
 
@@ -164,15 +172,9 @@ class Loop:
     def _set_rate(self, step: int) -> None:
         total = self.settings.epochs * self.settings.steps_per_epoch
         rate = self.settings.learning_rate * max(1 - step / total, 0.0) ** 0.9
-        self._set(self._main, rate)
-        until = self.settings.warmup_epochs * self.settings.steps_per_epoch
-        for twin in self._twins:
-            self._set(twin, self.settings.learning_rate * max(1 - step / until, 0.0) ** 0.9)
-
-    @staticmethod
-    def _set(side: Side, rate: float) -> None:
-        for group in side.learner.optimizer.param_groups:
-            group["lr"] = rate
+        for side in (self._main, *self._twins):
+            for group in side.learner.optimizer.param_groups:
+                group["lr"] = rate
 
     def _emphasis_floor(self, number: int) -> float:
         """Kappa falls from 1 to its value over a fifth of the epochs after the warm-up."""
@@ -191,13 +193,20 @@ class Loop:
         if method == "clean" or (method == "finetune" and not warm):
             return learner.clean_step(judgement)
         excluded = frozenset(side.roles.meta) if side.roles.split else frozenset()
-        plain = method == "metadcseg" and self.settings.cross_fit and not learner.judged
-        if warm or plain or method in ("mixed", "noisy", "finetune"):
+        assert self._plan is not None
+        rate = LOW_RATE if self._plan.low_evidence else self.settings.evidence_rate
+        if warm or self._cross_fits or method in ("mixed", "noisy", "finetune"):
             given_only = method in ("noisy", "finetune")
             if given_only:
                 judgement = Judgement()
-            return learner.plain_step(batch, judgement, excluded=excluded, given_only=given_only)
-        assert self._plan is not None
+            observes = self._cross_fits and not warm and side is self._main and self._plan.use_meta
+            return learner.plain_step(
+                batch,
+                judgement,
+                excluded=excluded,
+                given_only=given_only,
+                observe_at=rate if observes else None,
+            )
         if method == "l2b" and self._plan.use_meta and judgement.meta is not None:
             return l2b_step(learner, batch, judgement.meta)
         return learner.weighted_step(
@@ -206,7 +215,7 @@ class Loop:
             excluded=excluded,
             emphasis_floor=self._emphasis_floor(number) if method == "metadcseg" else 1.0,
             use_meta=self._plan.use_meta and method != "teacher",
-            rate=LOW_RATE if self._plan.low_evidence else self.settings.evidence_rate,
+            rate=rate,
         )
 
     def _judgement(self, side: Side, rng: np.random.Generator, in_batch: frozenset[int]) -> Judgement:
@@ -248,6 +257,8 @@ class Loop:
         row |= self._held_out(number)
         if self.learner.warmup_end is None:
             self._end_warm_up(number)
+        if self._twins and (number + 1 == self.settings.epochs or self.control.finishing):
+            row["evidence_scale"] = self._settle()
         if row.get("zero_weight_fraction", 0) > 0.1:
             logger.warning(
                 "No label had a positive weight at %.0f %% of the pixels.", 100 * row["zero_weight_fraction"]
@@ -273,15 +284,19 @@ class Loop:
             learner.agreement.append(agreement(learner, self.data.cases))
             early = done >= MIN_WARMUP * self.settings.epochs
             due = due or (early and has_flattened(learner.agreement))
-        if not due:
-            return
-        learner.warmup_end = done
-        if self._twins:
-            learner.judge, judged = settle(learner, self._twins, self.data.cases)
-            learner.judged = [maps.half() for maps in judged]
-            learner.twins, learner.folds, self._twins = [], (), []
-        if self.settings.method == "metadcseg" and self.settings.cross_fit:
-            learner.weigher.evidence_scale = 0.0
+        if due:
+            learner.warmup_end = done
+            if self._cross_fits:
+                learner.weigher.evidence_scale = 0.0
+
+    def _settle(self) -> float:
+        """Teach the judge, and ask the held-out cases what the evidence adds to it; the scale of the evidence."""
+        learner = self.learner
+        learner.judge, priors = settle(learner, self._twins, self.data.cases)
+        examples = evidence_examples(learner, self.data.cases, tuple(priors), priors)
+        earned = None if examples is None else earned_scale(examples)
+        learner.weigher.evidence_scale = 0.0 if earned is None else earned
+        return learner.weigher.evidence_scale
 
     def _held_out(self, number: int) -> dict[str, Any]:
         """Dice on verified cases, held out if there are enough for that, and the scale of the evidence."""
@@ -294,8 +309,8 @@ class Loop:
         ]
         found = [verified_dice(by, self.data.cases, chosen) for by, chosen in asked]
         dice = [value for value in found if value is not None]
-        weighs = not self._is_warm_up(number) and (learner.judged or not self.settings.cross_fit)
-        if self.settings.method == "metadcseg" and weighs and plan is not None and not plan.low_evidence:
+        weighs = self.settings.method == "metadcseg" and not self._cross_fits and not self._is_warm_up(number)
+        if weighs and plan is not None and not plan.low_evidence:
             examples = evidence_examples(learner, self.data.cases, self._main.roles.meta)
             earned = None if examples is None else earned_scale(examples)
             learner.weigher.evidence_scale = scale if earned is None else earned

@@ -14,7 +14,7 @@ from torch import Tensor
 from src_core.data.case import IGNORE
 from src_core.meta.derivative import Derivative, label_weights, norm
 from src_core.meta.memory import EvidenceMemory, common_mode_removed, normalised
-from src_core.meta.weights import PixelWeights, direct_weights, filled_from, log_posterior, pixel_weights
+from src_core.meta.weights import PixelWeights, direct_weights, filled_from, pixel_weights
 from src_core.train.augment import back_to_case, sample
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Weigher:
     def observe(
         self,
         batch: Batch,
-        pseudo_BX: Tensor,
+        pseudo_BX: Tensor | None,
         direction: Mapping[str, Tensor],
         *,
         rate: float,
@@ -106,8 +106,8 @@ class Weigher:
         Parameters
         ----------
         batch : Batch
-        pseudo_BX : Tensor, int64
-            The likeliest labels before the evidence.
+        pseudo_BX : Tensor, int64, or None
+            The likeliest labels before the evidence; None takes the network's own.
         direction : mapping
             v.
         rate : float
@@ -121,19 +121,19 @@ class Weigher:
             The meta weights, where they are used directly; None where the memory has taken them.
         """
         self._watch(norm(direction), counters)
-        weights_BCX = label_weights(*self.derivative(direction, batch.images_BIX))
+        logits_BCX, derivative_BCX = self.derivative(direction, batch.images_BIX)
+        weights_BCX = label_weights(logits_BCX, derivative_BCX)
         counters["non_finite"] = float((~torch.isfinite(weights_BCX)).any())
         if self._settings.weighting != "memory":
             return weights_BCX
         if not self.exhausted:
-            self._remember(batch, weights_BCX, pseudo_BX, rate)
+            self._remember(batch, weights_BCX, logits_BCX.argmax(1) if pseudo_BX is None else pseudo_BX, rate)
         return None
 
     def target(
         self,
         batch: Batch,
         teacher_BCX: Tensor,
-        judged_BCX: Tensor | None,
         weights_BCX: Tensor | None,
         *,
         use_evidence: bool,
@@ -145,9 +145,7 @@ class Weigher:
         ----------
         batch : Batch
         teacher_BCX : Tensor, in [0, 1]
-            The teacher's opinion now; the prior where there is no judge.
-        judged_BCX : Tensor, in [0, 1], or None
-            The judge's opinion. It weighs the given label already, so the posterior of all labels is the target.
+            The teacher's opinion now: the prior.
         weights_BCX : Tensor or None
             What :meth:`observe` returned.
         use_evidence : bool
@@ -160,11 +158,7 @@ class Weigher:
             "evidence_scale": self.evidence_scale if use_evidence else 0.0,
             "prior_scale": self._settings.prior_scale,
         }
-        if judged_BCX is not None and weights_BCX is None:
-            posterior_BCX = log_posterior(judged_BCX, evidence_BCX, **scales).softmax(1)
-            return Target(posterior_BCX, posterior_BCX)
-        prior_BCX = teacher_BCX if judged_BCX is None else judged_BCX
-        weights = pixel_weights(prior_BCX, evidence_BCX, batch.labels_BX, **scales)
+        weights = pixel_weights(teacher_BCX, evidence_BCX, batch.labels_BX, **scales)
         if weights_BCX is not None and self._settings.weighting != "memory":
             weights = weighed_directly(batch, weights_BCX, weights, norm=self._settings.weighting, counters=counters)
         return Target.of(weights, batch.labels_BX, teacher_BCX)

@@ -100,7 +100,7 @@ def mine(in_channels, classes, _dims, _settings):
 def test_a_network_of_ones_own_trains_by_its_name():
     register("mine", mine, stride=4)
     try:
-        learner = few_steps(case_set(2, 2, 32), preset("quick", network="mine", patch_size=32))
+        learner = few_steps(case_set(2, 2, 32), preset("quick", network="mine", patch_size=32, refresh_every=1))
         assert learner.network.feature_channels == 6
         with pytest.raises(SettingsError, match="taken"):
             register("mine", lambda *_: Mine(1, 2), stride=4)
