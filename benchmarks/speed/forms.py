@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
 from src_core.config import TrainingSettings, preset
 from src_core.data.case import Verified
+from src_core.losses.pixel import pixel_cross_entropy
 from src_core.train.cases import CaseSet, WorkCase
 from src_core.train.learner import Judgement, Learner
 from src_core.train.sampler import Batch, Sampler
@@ -106,7 +106,7 @@ def double_backward_step(learner: Learner, batch: Batch, verified: Batch) -> Non
 
 
 def _losses(logits_BCX: torch.Tensor, labels_2BX: torch.Tensor) -> torch.Tensor:
-    return torch.stack([functional.cross_entropy(logits_BCX, labels, reduction="none") for labels in labels_2BX])
+    return torch.stack([pixel_cross_entropy(logits_BCX, labels) for labels in labels_2BX])
 
 
 def peak_memory(step: Step) -> int:
