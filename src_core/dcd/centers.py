@@ -3,13 +3,16 @@
 The published description names three centers, weighted distances, a threshold and a temperature; the formulas
 are our reading of it (docs/method.md). For two classes the uncertainty is ``1 - |q_fg - q_bg|``.
 
-Shape suffixes: B batch, C classes, R = C + 1 regions (the last is the boundary), D feature
+With more classes every pair of them has a boundary of its own, up to 6 classes; beyond that all share one.
+
+Shape suffixes: B batch, C classes, P pairs of classes, R = C + P regions (the classes, then the boundaries), D feature
 channels, X any number of space axes (2 or 3).
 """
 
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
     from src_core.config import TrainingSettings
 
+MAX_PAIRED_CLASSES = 6
+"""With more classes than this there are too many pairs, most of which never touch."""
+
 
 def entropy(probabilities_BCX: Tensor) -> Tensor:
     """Entropy of each pixel divided by ``log C``, ``(B, X)`` in [0, 1]."""
@@ -28,7 +34,7 @@ def entropy(probabilities_BCX: Tensor) -> Tensor:
 
 
 class Centers:
-    """One center a class and one for boundaries, running means of unit feature vectors.
+    """One center a class and one a boundary between two classes, running means of unit feature vectors.
 
     Parameters
     ----------
@@ -39,6 +45,8 @@ class Centers:
 
     Attributes
     ----------
+    pairs : tuple of (int, int)
+        The classes on either side of each boundary; empty where all boundaries share one center.
     values_RD : Tensor, float32
         Unit vectors; 0 for a center that was never seen.
     counts_R : Tensor, int64
@@ -49,14 +57,22 @@ class Centers:
 
     def __init__(self, classes: int, channels: int, settings: TrainingSettings) -> None:
         self.classes = classes
-        self.values_RD = torch.zeros(classes + 1, channels)
-        self.counts_R = torch.zeros(classes + 1, dtype=torch.int64)
+        self.pairs = tuple(combinations(range(classes), 2)) if classes <= MAX_PAIRED_CLASSES else ()
+        regions = classes + max(len(self.pairs), 1)
+        self.values_RD = torch.zeros(regions, channels)
+        self.counts_R = torch.zeros(regions, dtype=torch.int64)
         self._settings = settings
 
     @property
     def known_R(self) -> Tensor:
-        """True for the centers that were seen."""
-        return self.counts_R > 0
+        """True for the centers that were seen; of the boundaries, for the ``2 C`` that were seen most often."""
+        known_R = self.counts_R > 0
+        most = 2 * self.classes
+        boundaries = self.counts_R[self.classes :]
+        if len(boundaries) > most:
+            rarer = boundaries.argsort(descending=True, stable=True)[most:]
+            known_R[self.classes + rarer] = False
+        return known_R
 
     def to(self, device: torch.device) -> Centers:
         """Move the centers to a device, in place."""
@@ -69,11 +85,18 @@ class Centers:
         self.counts_R = torch.zeros_like(self.counts_R)
 
     def fragments(self, teacher_BCX: Tensor) -> Tensor:
-        """Soft membership in the regions, ``(B, R, X)``, sums to 1 over R."""
+        """Soft membership in the regions, ``(B, R, X)``, sums to 1 over R.
+
+        An uncertain pixel belongs to the boundary between its two likeliest classes.
+        """
         s = self._settings
         boundary_BX = torch.sigmoid((entropy(teacher_BCX) - s.dcd_threshold) / s.dcd_softness)
-        sure = (1 - boundary_BX).unsqueeze(1) * teacher_BCX
-        return torch.cat([sure, boundary_BX.unsqueeze(1)], dim=1)
+        sure_BCX = (1 - boundary_BX).unsqueeze(1) * teacher_BCX
+        if len(self.pairs) <= 1:
+            return torch.cat([sure_BCX, boundary_BX.unsqueeze(1)], dim=1)
+        low_BX, high_BX = teacher_BCX.topk(2, dim=1).indices.sort(dim=1).values.unbind(1)
+        between = [boundary_BX * ((low_BX == low) & (high_BX == high)) for low, high in self.pairs]
+        return torch.cat([sure_BCX, torch.stack(between, dim=1)], dim=1)
 
     @torch.no_grad()
     def update(self, features_BDX: Tensor, teacher_BCX: Tensor, trust_BX: Tensor) -> None:
@@ -87,7 +110,7 @@ class Centers:
         totals_R = mass_BRX.flatten(2).sum((0, 2))
         sums_RD = torch.einsum("brx,bdx->rd", mass_BRX.flatten(2), unit_BDX.flatten(2))
         means_RD = sums_RD / totals_R.clamp_min(1e-6).unsqueeze(1)
-        for region in range(self.classes + 1):
+        for region in range(len(totals_R)):
             if totals_R[region] < self.min_mass or not torch.isfinite(means_RD[region]).all():
                 continue
             rate = max(1 - self._settings.dcd_momentum, 1 / (int(self.counts_R[region]) + 1))

@@ -17,7 +17,8 @@ SETTINGS = preset("quick")
 
 def known(classes: int = 2, channels: int = 3) -> Centers:
     centers = Centers(classes, channels, SETTINGS)
-    centers.values_RD = torch.eye(channels)[: classes + 1].clone()
+    channels = max(channels, len(centers.counts_R))
+    centers.values_RD = torch.eye(channels)[: len(centers.counts_R)].clone()
     centers.counts_R[:] = 1
     return centers
 
@@ -39,8 +40,8 @@ def test_uncertainty_by_hand():
 @given(st.integers(0, 10_000), st.integers(2, 4))
 def test_ranges_and_the_two_class_form(seed, classes):
     generator = torch.Generator().manual_seed(seed)
-    centers = known(classes, classes + 1)
-    features = torch.randn(2, classes + 1, 3, 4, generator=generator)
+    centers = known(classes)
+    features = torch.randn(2, centers.values_RD.shape[1], 3, 4, generator=generator)
     probabilities = torch.randn(2, classes, 3, 4, generator=generator).softmax(1)
     q = centers.memberships(features)
     assert torch.allclose(q.sum(1), torch.ones(2, 3, 4), atol=1e-5)
@@ -98,3 +99,35 @@ def test_emphasis_has_mean_one():
     emphasis = pixel_emphasis(u, 0.5)
     assert torch.allclose(emphasis.mean((1, 2)), torch.ones(3), atol=1e-5)
     assert (pixel_emphasis(u, 1.0) == 1).all()
+
+
+def test_every_pair_of_classes_has_a_boundary_of_its_own():
+    centers = Centers(3, 3, SETTINGS)
+    assert centers.pairs == ((0, 1), (0, 2), (1, 2))
+    unsure = torch.tensor([[0.5, 0.5, 0.0], [0.02, 0.5, 0.48], [0.49, 0.02, 0.49], [1.0, 0.0, 0.0]]).T[None, :, None, :]
+    members = centers.fragments(unsure)[0, :, 0]
+    assert torch.allclose(members.sum(0), torch.ones(4))
+    assert members[3:, :3].argmax(0).tolist() == [0, 2, 1]  # between 0 and 1, 1 and 2, 0 and 2
+    assert members[:, 3].argmax() == 0
+
+
+def test_only_the_most_frequent_boundaries_count_and_many_classes_share_one():
+    six = Centers(6, 4, SETTINGS)
+    six.counts_R[:] = torch.arange(6 + 15) + 1
+    assert six.known_R.sum() == 6 + 12
+    assert not six.known_R[6:9].any()
+    seven = Centers(7, 4, SETTINGS)
+    assert seven.values_RD.shape == (8, 4)
+    probabilities = torch.randn(1, 7, 2, 2, 2).softmax(1)
+    assert torch.allclose(seven.fragments(probabilities).sum(1), torch.ones(1, 2, 2, 2), atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_uncertainty_in_three_dimensions_is_that_of_the_same_pixels_in_two(classes):
+    centers = known(classes)
+    features = torch.randn(2, centers.values_RD.shape[1], 2, 3, 4)
+    probabilities = torch.randn(2, classes, 2, 3, 4).softmax(1)
+    flat = centers.uncertainty(features.flatten(2, 3), probabilities.flatten(2, 3))
+    assert torch.allclose(centers.uncertainty(features, probabilities).flatten(1, 2), flat)
+    centers.update(features, probabilities, torch.ones(2, 2, 3, 4))
+    assert torch.isfinite(centers.values_RD).all()
