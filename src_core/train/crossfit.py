@@ -21,6 +21,7 @@ import torch
 
 from src_core.data.case import IGNORE
 from src_core.meta.judge import Scale, VerifiedImage, earned_judge
+from src_core.train.held_out import evenly
 from src_core.train.sampler import Roles, Sampler, assign_roles
 from src_core.train.views import teacher_prediction
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from src_core.train.cases import CaseSet, WorkCase
     from src_core.train.learner import Learner
     from src_core.train.sampler import Batch
+
+MAX_OTHERS = 64
+"""So many unverified cases tell how a helper's opinions lie; more would only take time and memory."""
 
 MIN_CASES = 4
 """Fewer verified cases than this leave halves too small to teach anything."""
@@ -81,24 +85,16 @@ class Side:
 # ---------------------------------------------------------------- what they say together
 
 
-def predictions(learner: Learner, cases: list[WorkCase]) -> list[NDArray[np.float32]]:
-    """The teacher's probabilities of every case, ``(C, X)`` each."""
-    found = []
-    for case in cases:
-        teacher_1CX, _ = teacher_prediction(learner.teacher, case.image_IX[None].to(learner.device))
-        found.append(teacher_1CX[0].cpu().numpy())
-    return found
-
-
-def settle(main: Learner, twins: list[Side], cases: list[WorkCase]) -> tuple[Judge | None, dict[int, Tensor]]:
+def settle(twins: list[Side], cases: list[WorkCase], classes: int) -> tuple[Judge | None, dict[int, Tensor]]:
     """Teach the judge on held-out cases.
 
     Parameters
     ----------
-    main : Learner
     twins : list of Side
         The helpers, with what was held out from them.
     cases : list of WorkCase
+    classes : int
+        Background included.
 
     Returns
     -------
@@ -108,24 +104,33 @@ def settle(main: Learner, twins: list[Side], cases: list[WorkCase]) -> tuple[Jud
         For every case that was held out, the judge's opinion of the helper that held it out, or without a judge that
         helper's own.
     """
-    opinions = [predictions(learner, cases) for learner in (main, *(twin.learner for twin in twins))]
-    masks = [case.given_X.numpy() for case in cases]
-    scales = [Scale.of(opinion, masks) for opinion in opinions]
-    images, groups = [], []
-    by = {index: number for number, twin in enumerate(twins, start=1) for index in sorted(twin.held_out)}
-    for number, twin in enumerate(twins, start=1):
+    others = evenly(tuple(index for index, case in enumerate(cases) if case.verified_pixels == 0), MAX_OTHERS)
+    opinions, scales, images, groups = [], [], [], []
+    for number, twin in enumerate(twins):
         held_out = sorted(twin.held_out)
-        for position, index in enumerate(held_out):
-            images.append(_verified_image(opinions[number][index], scales[number], cases[index]))
-            groups.append(2 * number + (2 * position >= len(held_out)))
-    unverified = [index for index, case in enumerate(cases) if case.verified_pixels == 0]
-    judge = earned_judge(images, groups, main.classes, _disagreement(opinions, cases, unverified))
-    if judge is None:
-        return None, {index: torch.from_numpy(opinions[number][index]) for index, number in by.items()}
-    return judge, {
-        index: torch.from_numpy(judge.posterior(opinions[number][index], masks[index], scales[number]))
-        for index, number in by.items()
-    }
+        opinion = _predictions(twin.learner, cases, (*held_out, *others))
+        scale = Scale.of(list(opinion.values()), [cases[index].given_X.numpy() for index in opinion])
+        opinions.append(opinion)
+        scales.append(scale)
+        images += [_verified_image(opinion[index], scale, cases[index]) for index in held_out]
+        groups += [2 * number + (2 * position >= len(held_out)) for position in range(len(held_out))]
+    judge = earned_judge(images, groups, classes, _disagreement(opinions, cases, others))
+    priors = {}
+    for twin, opinion, scale in zip(twins, opinions, scales, strict=True):
+        for index in sorted(twin.held_out):
+            own = opinion[index]
+            given = cases[index].given_X.numpy()
+            priors[index] = torch.from_numpy(own if judge is None else judge.posterior(own, given, scale))
+    return judge, priors
+
+
+def _predictions(learner: Learner, cases: list[WorkCase], chosen: tuple[int, ...]) -> dict[int, NDArray[np.float32]]:
+    """The teacher's probabilities of some cases, ``(C, X)`` each, by position."""
+    found = {}
+    for index in chosen:
+        teacher_1CX, _ = teacher_prediction(learner.teacher, cases[index].image_IX[None].to(learner.device))
+        found[index] = teacher_1CX[0].cpu().numpy()
+    return found
 
 
 def _verified_image(opinion_CX: NDArray[np.floating], scale: Scale, case: WorkCase) -> VerifiedImage:
@@ -133,8 +138,10 @@ def _verified_image(opinion_CX: NDArray[np.floating], scale: Scale, case: WorkCa
     return VerifiedImage(opinion_CX, scale, case.given_X.numpy(), case.label_X.numpy(), verified_X)
 
 
-def _disagreement(opinions: list[list[NDArray[np.float32]]], cases: list[WorkCase], chosen: list[int]) -> float:
-    """Share of given pixels at which the networks disagree with the given label; 0 when there are none."""
+def _disagreement(
+    opinions: list[dict[int, NDArray[np.float32]]], cases: list[WorkCase], chosen: tuple[int, ...]
+) -> float:
+    """Share of given pixels at which the helpers disagree with the given label; 0 when there are none."""
     differing = []
     for index in chosen:
         given = cases[index].given_X.numpy()

@@ -292,7 +292,7 @@ class Loop:
     def _settle(self) -> float:
         """Teach the judge, and ask the held-out cases what the evidence adds to it; the scale of the evidence."""
         learner = self.learner
-        learner.judge, priors = settle(learner, self._twins, self.data.cases)
+        learner.judge, priors = settle(self._twins, self.data.cases, learner.classes)
         examples = evidence_examples(learner, self.data.cases, tuple(priors), priors)
         earned = None if examples is None else earned_scale(examples)
         learner.weigher.evidence_scale = 0.0 if earned is None else earned
