@@ -68,10 +68,10 @@ def main() -> None:
     columns = [column for column in COLUMNS if not arguments.columns or "/".join(map(str, column)) in arguments.columns]
     done = finished(arguments.results)
     todo = [cell for cell in cells(arguments.seeds, arguments.rows, columns) if cell.key not in done]
-    # a fresh process for each cell: torch's threads do not survive a fork
+    # torch's threads do not survive a fork
     context = multiprocessing.get_context("spawn")
     failed = 0
-    with ProcessPoolExecutor(arguments.processes, mp_context=context, max_tasks_per_child=8) as pool:
+    with ProcessPoolExecutor(arguments.processes, mp_context=context) as pool:
         running = {pool.submit(run, cell, arguments.data): cell for cell in todo}
         for future in tqdm(as_completed(running), total=len(running), unit="cell"):
             if future.exception() is None:
