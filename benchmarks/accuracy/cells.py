@@ -1,7 +1,8 @@
-"""One cell of the accuracy benchmark: train one method on one corrupted data set, and measure it."""
+"""Cells of the accuracy benchmark: train methods on one corrupted data set, and measure them."""
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from dataclasses import asdict, dataclass, replace
@@ -39,7 +40,7 @@ CLASSES = 2
 QUEUE_LENGTHS = (20, 50, 100)
 
 BASE: dict[str, Any] = {
-    "network": "dynunet",
+    "network": "unet",
     "base_width": 8,
     "max_side": 256,
     "patch_size": 96,
@@ -50,7 +51,8 @@ BASE: dict[str, Any] = {
     "learning_rate": 3e-3,
     "threads": 1,
 }
-"""What all methods share: 300 steps of a small network, chosen with the control ``mixed`` on development cases."""
+"""What all methods share: 300 steps of a small network, chosen with the control ``mixed`` on development cases (0.82
+Dice on them in 19 s on one core; a DynUNet of the same width 0.73 in 34 s)."""
 
 ROWS: dict[str, dict[str, Any]] = {
     "noisy": {"method": "noisy"},
@@ -66,6 +68,12 @@ ROWS: dict[str, dict[str, Any]] = {
     "cleanlab": {"method": "mixed"},
 }
 """The default is ``metadcseg``; ``weights`` is the method as described, where meta weights and DCD enter the loss."""
+
+BEGINNINGS = {
+    **dict.fromkeys(("mixed", "teacher", "l2b", "weights", "weights-without-dcd"), "mixed"),
+    **dict.fromkeys(("noisy", "finetune"), "noisy"),
+}
+"""Rows whose warm-up is that of another row, bit by bit; it is trained once for all of them."""
 
 WITHOUT_NOISE = ("clean", "oracle")
 """Rows that never see a given mask: one run a seed serves every kind of noise."""
@@ -87,35 +95,94 @@ class Cell:
         return (self.dataset, self.noise, self.ratio, self.seed, self.row)
 
 
-def run(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Train and measure; the figures of the cell as plain numbers, ``None`` where a figure has no meaning."""
+def run(cells: Sequence[Cell], folder: Path) -> list[dict[str, Any]]:
+    """Train and measure cells of one column and seed, with one beginning (:data:`BEGINNINGS`) or just one of them.
+
+    Returns
+    -------
+    list of dict
+        The figures of each cell as plain numbers, ``None`` where a figure has no meaning. Its seconds are those it
+        would have taken by itself.
+    """
     torch.set_num_threads(1)
+    first = cells[0]
+    noise, ratio = ("biased", 0.4) if first.noise == "none" else (first.noise, first.ratio)
+    data = split(load(folder, first.dataset), noise, ratio, first.seed)
+    beginning = BEGINNINGS.get(first.row)
     started = time.perf_counter()
-    noise, ratio = ("biased", 0.4) if cell.noise == "none" else (cell.noise, cell.ratio)
-    data = split(load(folder, cell.dataset), noise, ratio, cell.seed)
-    settings = preset("quick", **BASE, **ROWS[cell.row], seed=cell.seed)
+    stem = None
+    if beginning is not None:
+        stem = Training(_settings(beginning, first.seed), data.cases)
+        stem.go_on(stem.settings.warmup_epochs)
+    shared = time.perf_counter() - started
+    rows = []
+    for cell in cells:
+        started = time.perf_counter()
+        found = _measure(cell, data, stem)
+        seconds = shared + time.perf_counter() - started
+        rows.append(_plain({**asdict(cell), "settings": BASE | ROWS[cell.row], "seconds": seconds, **found}))
+    return rows
+
+
+def _settings(row: str, seed: int) -> TrainingSettings:
+    return preset("quick", **BASE, **ROWS[row], seed=seed)
+
+
+def _measure(cell: Cell, data: Split, stem: Training | None) -> dict[str, Any]:
+    settings = _settings(cell.row, cell.seed)
     if cell.row == "cleanlab":
-        found = _cleanlab(settings, data)
-    else:
-        cases = _as_true(data) if cell.row == "oracle" else data.cases
-        learner, judge = train(settings, cases)
-        found = {"test": _test(learner, data.test), "judge": judge}
-        if cell.row not in WITHOUT_NOISE:
-            found["labels"] = _labels(learner, data)
-    seconds = time.perf_counter() - started
-    return _plain({**asdict(cell), "settings": ROWS[cell.row] | BASE, "seconds": seconds, **found})
+        return _cleanlab(settings, data)
+    training = Training(settings, _as_true(data) if cell.row == "oracle" else data.cases)
+    if stem is not None:
+        training.begin_as(stem)
+    learner = training.finished()
+    found = {"test": _test(learner, data.test), "judge": training.row["judge"]}
+    if cell.row not in WITHOUT_NOISE:
+        found["labels"] = _labels(learner, data)
+    return found
 
 
-def train(settings: TrainingSettings, cases: list[WorkCase]) -> tuple[Learner, Any]:
-    """Run all epochs; the learner, and the judge as it stands in the last row of the history."""
-    data = CaseSet(cases, CLASSES)
-    learner = Learner(settings, data, torch.device("cpu"))
-    loop = Loop(learner, data, settings, Control(), _silent)
-    row: dict[str, Any] = {}
-    for number in range(settings.epochs):
-        row = loop.epoch(number)
-    learner.teacher.eval()
-    return learner, row["judge"]
+class Training:
+    """A training run in memory, epoch by epoch.
+
+    Attributes
+    ----------
+    learner : Learner
+    done : int
+        Epochs.
+    row : dict
+        The last row of the history.
+    """
+
+    def __init__(self, settings: TrainingSettings, cases: list[WorkCase]) -> None:
+        self.settings = settings
+        self._data = CaseSet(cases, CLASSES)
+        self.learner = Learner(settings, self._data, torch.device("cpu"))
+        self.done = 0
+        self.row: dict[str, Any] = {}
+        self._loop = Loop(self.learner, self._data, settings, Control(), _silent)
+
+    def begin_as(self, other: Training) -> None:
+        """Take over what another run of the same cases has learned in its warm-up."""
+        mine, theirs = self.learner, other.learner
+        mine.network.load_state_dict(theirs.network.state_dict())
+        mine.teacher.load_state_dict(theirs.teacher.state_dict())
+        # torch would let both optimisers share their moments
+        mine.optimizer.load_state_dict(copy.deepcopy(theirs.optimizer.state_dict()))
+        mine.steps, mine.warmup_end = theirs.steps, theirs.warmup_end
+        self.done = other.done
+
+    def go_on(self, until: int) -> None:
+        """Train to the end of an epoch."""
+        for number in range(self.done, until):
+            self.row = self._loop.epoch(number)
+        self.done = until
+
+    def finished(self) -> Learner:
+        """Train to the end; the learner, its teacher ready to predict."""
+        self.go_on(self.settings.epochs)
+        self.learner.teacher.eval()
+        return self.learner
 
 
 def _silent(_event: str, /, **_data: Any) -> None:
@@ -222,7 +289,7 @@ def _cleanlab(settings: TrainingSettings, data: Split) -> dict[str, Any]:
     probability: dict[int, NDArray[np.float32]] = {}
     for fold in (patients[::2], patients[1::2]):
         kept = [case for index, case in enumerate(data.cases) if case.verified_pixels or data.patients[index] in fold]
-        learner, _ = train(settings, kept)
+        learner = Training(settings, kept).finished()
         for index in unverified:
             if data.patients[index] not in fold:
                 probability[index] = _predict(learner, data.cases[index].image_IX)

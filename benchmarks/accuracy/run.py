@@ -1,7 +1,7 @@
 """Run the cells of the accuracy benchmark that are not finished yet.
 
-Each finished cell is one line of JSON at the end of the results file, written at once, so that nothing is lost when the
-program is stopped; started again, it goes on with the rest. Usage::
+Each finished cell is one line of JSON at the end of the results file, so that little is lost when the program is
+stopped; started again, it goes on with the rest. Usage::
 
     python benchmarks/accuracy/run.py --data ../shared/data --results benchmarks/reports/accuracy.jsonl
 """
@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from cells import ROWS, WITHOUT_NOISE, Cell, run
+from cells import BEGINNINGS, ROWS, WITHOUT_NOISE, Cell, run
 from tqdm import tqdm
 
 PLANTED = list(product(("la-heart-slices", "nuclei"), ("biased", "markov", "quality"), (0.4, 0.6, 0.2)))
@@ -31,6 +31,14 @@ def cells(seeds: list[int], rows: list[str], columns: list[tuple[str, str, float
         blind = row in WITHOUT_NOISE
         wanted[Cell(dataset, "none" if blind else noise, 0.0 if blind else ratio, seed, row)] = None
     return list(wanted)
+
+
+def jobs(todo: list[Cell]) -> list[list[Cell]]:
+    """Cells that are run together: those of one column and seed that begin alike."""
+    together: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in todo:
+        together.setdefault((*cell.key[:4], BEGINNINGS.get(cell.row, cell.row)), []).append(cell)
+    return list(together.values())
 
 
 def finished(results: Path) -> set[tuple[Any, ...]]:
@@ -72,13 +80,14 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     failed = 0
     with ProcessPoolExecutor(arguments.processes, mp_context=context) as pool:
-        running = {pool.submit(run, cell, arguments.data): cell for cell in todo}
-        for future in tqdm(as_completed(running), total=len(running), unit="cell"):
+        running = {pool.submit(run, job, arguments.data): job for job in jobs(todo)}
+        for future in tqdm(as_completed(running), total=len(running), unit="job"):
             if future.exception() is None:
-                append(arguments.results, future.result())
+                for row in future.result():
+                    append(arguments.results, row)
             else:
-                failed += 1
-                tqdm.write(f"{running[future].key} failed: {future.exception()}")
+                failed += len(running[future])
+                tqdm.write(f"{[cell.key for cell in running[future]]} failed: {future.exception()}")
     if failed:
         raise SystemExit(f"{failed} cells failed; see above, and start again to try them once more.")
 
