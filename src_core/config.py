@@ -54,6 +54,10 @@ class TrainingSettings:
         Train two more networks that hold out one half of the verified cases each, and teach the judge of labels on
         these; the meta weights are observed and used as far as held-out cases say. Off gives the method as described:
         weights from teacher prior and meta evidence in the loss, emphasis from DCD.
+    mask_offsets : bool
+        With ``cross_fit``: learn place and shape from unverified masks, and the size from verified pixels.
+    offset_ridge : float
+        Larger values believe the size of the masks more (:func:`src_core.losses.offset.fitted_offsets`).
     split_verified : bool
         Let one half of the verified cases judge and learn from the other half only, when there are 8 or more. Off:
         on heart slices the supervision that this costs was worth more than the independence it buys.
@@ -108,6 +112,8 @@ class TrainingSettings:
     warmup_fraction: float = 0.5
     warmup_by_curve: bool = False
     cross_fit: bool = True
+    mask_offsets: bool = True
+    offset_ridge: float = 0.1
     split_verified: bool = False
     batch_size: int = 4
     meta_batch_size: int = 4
@@ -212,6 +218,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "learning_rate": (1e-8, 10),
     "momentum": (0, 0.99999),
     "weight_decay": (0, 1),
+    "offset_ridge": (1e-4, 1e4),
     "refresh_every": (0, 1000),
     "grad_clip": (1e-6, 1e6),
     "ema_decay": (0, 0.99999),

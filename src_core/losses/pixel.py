@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch.nn import functional
 
 from src_core.data.case import IGNORE
@@ -36,3 +37,10 @@ def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
     """Sum of weights times values over the sum of weights; 0 when no weight is positive."""
     total = weights.sum()
     return (values * weights).sum() / total.clamp_min(1e-8)
+
+
+def one_hot(labels_BX: Tensor, classes: int) -> Tensor:
+    """Labels as ``(B, C, X)`` of 0 and 1; all 0 where there is no label."""
+    labelled = labels_BX != IGNORE
+    hot = functional.one_hot(torch.where(labelled, labels_BX, 0), classes).movedim(-1, 1).float()
+    return hot * labelled.unsqueeze(1)

@@ -7,15 +7,17 @@ regression predicts the true label of a pixel from three features:
 1. the teacher's log-odds for the class, centred and scaled over all cases (:class:`Scale`), so that networks of
    different strength can be compared;
 2. the same, smoothed;
-3. signed distance to the given boundary, in radii of the given object, after moving it to agree best with the
-   teacher, image by image: the shape of the given mask without its size.
+3. signed distance to the given boundary, in radii of the given objects and levelling off, after moving it to agree best
+   with the teacher, image by image: the shape of the given mask without its size.
 
 The distance to the boundary where it was given is left out on purpose: with few annotators it fits their habits in
 the verified images and failed on held-out ones.
 
 Pixels of an image say nearly the same, so an image weighs as much as 3 independent ones, and the regression is
 shrunk accordingly. What minimises the log-loss draws objects too small, so the level at which a pixel is called
-foreground is the one with the best Dice on held-out images.
+foreground is the one with the best Dice on held-out images. Judge and teacher then count as much as each other: the
+judge is taught by few people's habits and by weaker networks than the one that it judges, and half of it was never
+worse than the teacher on development cases, where all of it sometimes was.
 
 The teacher's opinion must come from a network that has not learned the image's verified labels
 (:mod:`src_core.train.crossfit`). This is ours, not the paper's. The judge is used only where it was earned: taught on
@@ -32,6 +34,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
@@ -50,14 +53,13 @@ MAX_PIXELS_AN_IMAGE = 3000
 MIN_PIXELS = 2000
 MIN_WRONG = 200
 MIN_IMAGES = 4
-REACH = 1.5
 MAX_LOG_ODDS = 8.0
 SMOOTHING = 2.0
 IMAGE_WEIGHT = 3.0
 LEVELS = np.linspace(-3, 1.5, 19)
 """Log-odds at which a pixel may be called foreground."""
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-SHARE_TOLERANCE = 0.005
+SHARE = 0.5
+"""Share of the judge in the posterior; the rest is the teacher's."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,18 @@ def _log_odds(probability_X: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Distance to the boundary of a mask in radii of a disc of its area: positive inside, clipped at +-1.5."""
+    """Distance to the boundary of a mask in mean radii of its objects, levelling off: positive inside, within ±1.
+
+    The mean radius is three times the mean distance of the pixels inside, which is exact for a disc and does not grow
+    with the number of objects.
+    """
     if not mask.any():
-        return np.full(mask.shape, -REACH)
-    inside = ndimage.distance_transform_edt(mask)
-    outside = ndimage.distance_transform_edt(~mask)
-    distance = np.where(mask, inside - 0.5, 0.5 - outside) / np.sqrt(mask.sum() / np.pi)
-    clipped: NDArray[np.float64] = np.clip(distance, -REACH, REACH)
-    return clipped
+        return np.full(mask.shape, -1.0)
+    inside = ndimage.distance_transform_edt(mask) - 0.5
+    outside = ndimage.distance_transform_edt(~mask) - 0.5
+    radius = max(3 * float(inside[mask].mean()), 1.0)
+    distance: NDArray[np.float64] = np.tanh(np.where(mask, inside, -outside) / radius)
+    return distance
 
 
 def best_shift(distance: NDArray[np.float64], probability: NDArray[np.floating]) -> float:
@@ -171,18 +177,28 @@ class VerifiedImage:
 
 @dataclass(frozen=True)
 class Judge:
-    """Coefficients of the regressions, and how much they may say.
+    """Coefficients of the regressions.
 
     Attributes
     ----------
     coefficients : tuple of tuples of float
         For each foreground class: intercept, then one a feature.
-    strength : float
-        Share of the judge in the posterior, in (0, 1]; the rest is the teacher's.
     """
 
     coefficients: tuple[tuple[float, ...], ...]
-    strength: float = 1.0
+
+    def opinion(
+        self,
+        teacher_CX: NDArray[np.floating],
+        given_X: NDArray[np.uint8],
+        scale: Scale,
+    ) -> NDArray[np.float64]:
+        """What the judge alone thinks: probability of every class at every pixel, ``(C, X)``, sums to 1 over C."""
+        scores = [np.zeros(given_X.shape)]
+        for index, (intercept, *weights) in enumerate(self.coefficients, start=1):
+            scores.append(intercept + features(teacher_CX, given_X, index, scale) @ np.array(weights))
+        opinion: NDArray[np.float64] = softmax(np.stack(scores), axis=0)
+        return opinion
 
     def posterior(
         self,
@@ -190,15 +206,9 @@ class Judge:
         given_X: NDArray[np.uint8],
         scale: Scale,
     ) -> NDArray[np.float32]:
-        """Probability of every class at every pixel, float32, ``(C, X)``, sums to 1 over C."""
-        scores = [np.zeros(given_X.shape)]
-        for index, (intercept, *weights) in enumerate(self.coefficients, start=1):
-            scores.append(intercept + features(teacher_CX, given_X, index, scale) @ np.array(weights))
-        stacked = np.stack(scores)
-        stacked -= stacked.max(axis=0)
-        exponent = np.exp(stacked)
-        own = exponent / exponent.sum(axis=0)
-        posterior: NDArray[np.float32] = (self.strength * own + (1 - self.strength) * teacher_CX).astype(np.float32)
+        """The judge's opinion and the teacher's together, float32, ``(C, X)``, sums to 1 over C."""
+        own = self.opinion(teacher_CX, given_X, scale)
+        posterior: NDArray[np.float32] = (SHARE * own + (1 - SHARE) * teacher_CX).astype(np.float32)
         return posterior
 
 
@@ -222,8 +232,7 @@ def earned_judge(
     Judge or None
         None when there are fewer than 4 images, 2,000 pixels, 200 wrong ones or 2 groups, when the verified images are
         half as often or less in disagreement with the teacher than the others, or when the log-loss of held-out groups,
-        averaged over images, is not lower than with the teacher's log-odds alone, in at least half of the images, or
-        when no share of it draws held-out images better than the teacher does.
+        averaged over images, is not lower than with the teacher's log-odds alone, in at least half of the images.
     """
     usable = [(image, group) for image, group in zip(images, groups, strict=True) if image.usable_X.any()]
     wrong = sum(int((image.given_X != image.true_X)[image.usable_X].sum()) for image, _ in usable)
@@ -234,10 +243,7 @@ def earned_judge(
         return None
     found = [_fit_class([_Sample.of(image, index, group) for image, group in usable]) for index in range(1, classes)]
     rows = [row for row in found if row is not None]
-    if len(rows) < len(found):
-        return None
-    strength = min(strength for _, strength in rows)
-    return Judge(tuple(row for row, _ in rows), strength) if strength > 0 else None
+    return Judge(tuple(rows)) if len(rows) == len(found) else None
 
 
 def _disagreement(images: Sequence[VerifiedImage]) -> float:
@@ -250,7 +256,6 @@ class _Sample:
     """Features and truth of evenly taken pixels of one image, for one class."""
 
     x_NF: NDArray[np.float64]
-    teacher_N: NDArray[np.float64]
     y_N: NDArray[np.bool_]
     group: int
 
@@ -259,12 +264,11 @@ class _Sample:
         chosen = np.flatnonzero(image.usable_X)
         chosen = chosen[:: max(1, len(chosen) // MAX_PIXELS_AN_IMAGE)]
         values = features(image.teacher_CX, image.given_X, index, image.scale).reshape(-1, FEATURES)
-        teacher = image.teacher_CX[index].ravel()[chosen].astype(np.float64)
-        return cls(values[chosen], teacher, image.true_X.ravel()[chosen] == index, group)
+        return cls(values[chosen], image.true_X.ravel()[chosen] == index, group)
 
 
-def _fit_class(samples: Sequence[_Sample]) -> tuple[tuple[float, ...], float] | None:
-    """Intercept and weights, and the strength; None when not earned."""
+def _fit_class(samples: Sequence[_Sample]) -> tuple[float, ...] | None:
+    """Intercept and weights; None when not earned."""
     held_out = _held_out_scores(samples)
     model = _fitted(samples, slice(None))
     if held_out is None or model is None:
@@ -273,19 +277,7 @@ def _fit_class(samples: Sequence[_Sample]) -> tuple[tuple[float, ...], float] | 
     scaler, regression = model[0], model[-1]
     weights = regression.coef_[0] / scaler.scale_
     intercept = regression.intercept_[0] - float(weights @ scaler.mean_) - float(level)
-    row = (float(intercept), *(float(weight) for weight in weights))
-    return row, _strength(samples, [1 / (1 + np.exp(level - score)) for score in held_out])
-
-
-def _strength(samples: Sequence[_Sample], judged: Sequence[NDArray[np.float64]]) -> float:
-    """Smallest share of the judge that draws held-out images as well, but for 0.005 Dice, as the best share does."""
-
-    def dice(share: float) -> float:
-        mixed = [share * own + (1 - share) * sample.teacher_N for own, sample in zip(judged, samples, strict=True)]
-        return _mean_dice(samples, [values > 0.5 for values in mixed])
-
-    found = {share: dice(share) for share in SHARES}
-    return min(share for share, value in found.items() if value >= max(found.values()) - SHARE_TOLERANCE)
+    return (float(intercept), *(float(weight) for weight in weights))
 
 
 def _mean_dice(samples: Sequence[_Sample], called: Sequence[NDArray[np.bool_]]) -> float:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from src_core.networks.segmenter import Segmenter
     from src_core.train.learner import Learner
 
-FORMAT = "metadcseg-checkpoint-2"
+FORMAT = "metadcseg-checkpoint-3"
 NAME = "checkpoint.safetensors"
 _FREE = ("epochs", "threads", "device", "preset")
 """Settings that may differ between a checkpoint and the run that goes on from it."""
@@ -160,7 +160,7 @@ def load(learner: Learner, folder: Path) -> int:
         twin.steps = int(steps)
     learner.weigher.evidence_scale = float(header["evidence_scale"])
     judge = header["judge"]
-    learner.judge = None if judge is None else Judge(tuple(map(tuple, judge["coefficients"])), float(judge["strength"]))
+    learner.judge = None if judge is None else Judge(tuple(map(tuple, judge["coefficients"])))
     learner.warmup_end = None if header["warmup_end"] is None else int(header["warmup_end"])
     learner.agreement = [float(value) for value in header["agreement"]]
     learner.weigher.lengths = [float(value) for value in header["lengths"]]

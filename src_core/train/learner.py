@@ -14,13 +14,14 @@ import torch
 from src_core.data.case import IGNORE, Verified
 from src_core.dcd.centers import Centers, pixel_emphasis
 from src_core.losses.dice import soft_dice_loss
-from src_core.losses.pixel import pixel_cross_entropy, weighted_mean
+from src_core.losses.offset import fitted_offsets, with_offsets
+from src_core.losses.pixel import one_hot, pixel_cross_entropy, weighted_mean
 from src_core.meta.derivative import gradient
 from src_core.meta.weights import trust
 from src_core.networks.registry import build_network
 from src_core.networks.stateless import call_with, copied_buffers
 from src_core.train.views import teacher_prediction
-from src_core.train.weighting import Target, Weigher, one_hot
+from src_core.train.weighting import Target, Weigher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,6 +166,7 @@ class Learner:
         *,
         excluded: frozenset[int],
         given_only: bool,
+        offsets: bool = False,
         observe_at: float | None = None,
     ) -> StepReport:
         """Cross-entropy and Dice on the labels as they are, plus the verified term.
@@ -179,6 +181,8 @@ class Learner:
             Cases whose verified pixels must not be learned from.
         given_only : bool
             Learn from the given labels also where a person has corrected them.
+        offsets : bool
+            Ask for place and shape of the unverified masks, not for their size (:mod:`src_core.losses.offset`).
         observe_at : float, optional
             rho of the evidence memory; None observes nothing.
         """
@@ -191,12 +195,19 @@ class Learner:
         labels_BX = batch.candidates_BX if given_only else batch.labels_BX
         valid_BX = self._valid(batch, labels_BX, excluded)
         logits_BCX = self.network(batch.images_BIX)
+        if offsets:
+            logits_BCX = self._offset(logits_BCX, labels_BX, valid_BX, ~batch.verified_BX)
         loss = weighted_mean(pixel_cross_entropy(logits_BCX, labels_BX), valid_BX)
         target_BCX = one_hot(labels_BX, self.classes)
         dice = soft_dice_loss(logits_BCX.softmax(1), target_BCX, valid_BX)
         report = self.finish(loss + self.settings.dice_weight * dice)
         report.counters.update(counters)
         return report
+
+    def _offset(self, logits_BCX: Tensor, labels_BX: Tensor, valid_BX: Tensor, unverified_BX: Tensor) -> Tensor:
+        """Logits moved, where nobody has verified the label, by what fits the mask of each image best."""
+        ridge, weights_BX = self.settings.offset_ridge, valid_BX * unverified_BX
+        return with_offsets(logits_BCX, fitted_offsets(logits_BCX, labels_BX, weights_BX, ridge=ridge), unverified_BX)
 
     def clean_step(self, judgement: Judgement) -> StepReport:
         """Learn from verified pixels only."""

@@ -205,6 +205,7 @@ class Loop:
                 judgement,
                 excluded=excluded,
                 given_only=given_only,
+                offsets=self._cross_fits and self.settings.mask_offsets,
                 observe_at=rate if observes else None,
             )
         if method == "l2b" and self._plan.use_meta and judgement.meta is not None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from src_core.data.case import IGNORE
+from src_core.losses.pixel import one_hot
 from src_core.meta.derivative import Derivative, label_weights, norm
 from src_core.meta.memory import EvidenceMemory, common_mode_removed, normalised
 from src_core.meta.weights import PixelWeights, direct_weights, filled_from, pixel_weights
@@ -191,10 +192,3 @@ def crops_of(maps: list[Tensor], batch: Batch) -> Tensor:
     shape = tuple(batch.labels_BX.shape[1:])
     rows = [sample(maps[crop.case].float(), crop.matrix, shape, nearest=False, border=False) for crop in batch.crops]
     return torch.stack(rows).to(batch.labels_BX.device)
-
-
-def one_hot(labels_BX: Tensor, classes: int) -> Tensor:
-    """Labels as ``(B, C, X)`` of 0 and 1; all 0 where there is no label."""
-    labelled = labels_BX != IGNORE
-    hot = torch.nn.functional.one_hot(torch.where(labelled, labels_BX, 0), classes).movedim(-1, 1).float()
-    return hot * labelled.unsqueeze(1)

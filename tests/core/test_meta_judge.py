@@ -8,7 +8,6 @@ import pytest
 from src_core.data.noise import grow_or_shrink
 from src_core.meta.judge import (
     FEATURES,
-    REACH,
     Scale,
     VerifiedImage,
     best_shift,
@@ -26,12 +25,18 @@ def disc(radius, size=64):
     return np.hypot(y, x) <= radius
 
 
-def test_signed_distance_is_in_radii():
+def test_signed_distance_is_in_radii_and_levels_off():
     distance = signed_distance(disc(16))
-    assert distance[32, 32] == pytest.approx(1, abs=0.08)
-    assert distance[32, 32 + 24] == pytest.approx(-0.5, abs=0.08)
-    assert (signed_distance(np.zeros((4, 4), bool)) == -REACH).all()
+    assert distance[32, 32] == pytest.approx(np.tanh(1), abs=0.04)
+    assert distance[32, 32 + 24] == pytest.approx(np.tanh(-0.5), abs=0.04)
+    assert (signed_distance(np.zeros((4, 4), bool)) == -1).all()
     assert (distance > 0).sum() == disc(16).sum()
+
+
+def test_many_objects_are_measured_like_one():
+    one = np.pad(disc(8, 32), 0)
+    many = np.tile(one, (3, 3))
+    assert signed_distance(many)[32:64, 32:64] == pytest.approx(signed_distance(one), abs=1e-9)
 
 
 def test_the_best_shift_moves_the_given_boundary_to_the_teachers():
@@ -70,7 +75,9 @@ def test_a_habit_is_learned_and_corrects_other_images():
         assert np.allclose(posterior.sum(axis=0), 1, atol=1e-5)
         wrong_given = (image.given_X != image.true_X).mean()
         wrong_teacher = (image.teacher_CX.argmax(axis=0) != image.true_X).mean()
-        assert (posterior.argmax(axis=0) != image.true_X).mean() < 0.5 * min(wrong_given, wrong_teacher)
+        own = judge.opinion(image.teacher_CX, image.given_X, SCALE)
+        assert (own.argmax(axis=0) != image.true_X).mean() < 0.5 * min(wrong_given, wrong_teacher)
+        assert (posterior.argmax(axis=0) != image.true_X).mean() < 0.8 * min(wrong_given, wrong_teacher)
 
 
 def test_it_is_not_earned_from_few_or_from_good_masks_only():

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from src_core.data.case import IGNORE, Verified
 from src_core.errors import CheckpointError, InputError, TrainingError
 from src_core.infer.score import score_run
+from src_core.losses.pixel import one_hot
 from src_core.store.project import Project
 from src_core.train import checkpoint
 from src_core.train.cases import WorkCase, WorkingSet
@@ -20,7 +21,7 @@ from src_core.train.evidence import make_plan
 from src_core.train.learner import Judgement, Learner
 from src_core.train.run import train
 from src_core.train.sampler import Sampler, assign_roles
-from src_core.train.weighting import Target, one_hot
+from src_core.train.weighting import Target
 
 METHODS = ("metadcseg", "l2b", "teacher", "mixed", "finetune", "noisy", "clean")
 
