@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class Segmenter(nn.Module):
     """A segmentation network whose features before the head can be seen.
 
-    The head is the last layer with weights that a forward pass runs through; its input is the feature map that Dynamic
-    Center Distance measures in. It is found by running a small image through the network once.
+    The head begins at the last layer with weights that a forward pass runs through, but for layers that work on no more
+    channels than there are classes, as the last one of MONAI's U-Net does: logits make no features. Its input is the
+    feature map that Dynamic Center Distance measures in. It is found by running a small image through the network once.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ def _first(output: Tensor | list[Tensor] | tuple[Tensor, ...]) -> Tensor:
 
 @torch.no_grad()
 def _probe(body: nn.Module, in_channels: int, classes: int, sides: tuple[int, ...]) -> tuple[str, int]:
-    """Name of the last layer that runs, and the channels of its input."""
+    """Name of the last layer that runs on more channels than there are classes, and the channels of its input."""
     ran: list[tuple[str, int]] = []
 
     def note(name: str) -> object:
@@ -118,7 +119,8 @@ def _probe(body: nn.Module, in_channels: int, classes: int, sides: tuple[int, ..
         )
     if not ran:
         raise SettingsError("The network has no layer with weights; give one that can learn.")
-    return ran[-1]
+    richer = [(name, channels) for name, channels in ran if channels > classes]
+    return (richer or ran)[-1]
 
 
 def _is_layer(layer: nn.Module) -> bool:

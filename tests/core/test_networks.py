@@ -66,6 +66,7 @@ def test_each_network_trains_with_the_meta_weights(name, dims, channels):
     assert probabilities.shape == (1, 3, *[side + 3] * dims)
     assert torch.allclose(probabilities.sum(1), torch.ones(1, *[side + 3] * dims), atol=1e-5)
     assert features.shape == (1, learner.network.feature_channels, *[side + 3] * dims)
+    assert learner.network.feature_channels > learner.classes  # logits make no features
 
 
 @pytest.mark.parametrize("norm", ["group", "instance", "batch"])
