@@ -58,6 +58,9 @@ class TrainingSettings:
         With ``cross_fit``: learn place and shape from unverified masks, and the size from verified pixels.
     offset_ridge : float
         Larger values believe the size of the masks more (:func:`src_core.losses.offset.fitted_offsets`).
+    guided : bool
+        With ``cross_fit``: the given labels may not undo what the verified ones teach, and one weight for all of them
+        is learned along the run (:mod:`src_core.meta.guide`).
     split_verified : bool
         Let one half of the verified cases judge and learn from the other half only, when there are 8 or more. Off:
         on heart slices the supervision that this costs was worth more than the independence it buys.
@@ -114,6 +117,7 @@ class TrainingSettings:
     cross_fit: bool = True
     mask_offsets: bool = True
     offset_ridge: float = 0.1
+    guided: bool = True
     split_verified: bool = False
     batch_size: int = 4
     meta_batch_size: int = 4

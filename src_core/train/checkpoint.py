@@ -52,6 +52,7 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "agreement": learner.agreement,
         "folds": [sorted(half) for half in learner.folds],
         "twin_steps": [twin.steps for twin in learner.twins],
+        "given_weights": [each.given_weight for each in (learner, *learner.twins)],
         "lengths": learner.weigher.lengths,
         "classes": learner.classes,
         "channels": learner.channels,
@@ -158,6 +159,8 @@ def load(learner: Learner, folder: Path) -> int:
     learner.steps = int(header["steps"])
     for twin, steps in zip(learner.twins, header["twin_steps"], strict=True):
         twin.steps = int(steps)
+    for each, weight in zip((learner, *learner.twins), header["given_weights"], strict=True):
+        each.given_weight = float(weight)
     learner.weigher.evidence_scale = float(header["evidence_scale"])
     judge = header["judge"]
     learner.judge = None if judge is None else Judge(tuple(map(tuple, judge["coefficients"])))

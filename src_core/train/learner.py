@@ -16,6 +16,7 @@ from src_core.dcd.centers import Centers, pixel_emphasis
 from src_core.losses.dice import soft_dice_loss
 from src_core.losses.offset import fitted_offsets, with_offsets
 from src_core.losses.pixel import one_hot, pixel_cross_entropy, weighted_mean
+from src_core.meta import guide
 from src_core.meta.derivative import gradient
 from src_core.meta.weights import trust
 from src_core.networks.registry import build_network
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 
 CONSISTENCY_NOISE = 0.02
 """Standard deviation of the noise on the network's image in the consistency term, in standard deviations."""
+
+
+HELPED_EVERY = 2
+"""One of the two helpers takes a step every so many steps. On heart slices for development, a quarter of the steps for
+each taught the judge as much as a half, at half of the cost."""
 
 
 @dataclass
@@ -87,6 +93,10 @@ class Learner:
         Weight of a corrected pixel among verified ones; below 1 when there are too few confirmed ones.
     class_weights_C : Tensor
         kappa of each class in the verified loss.
+    given_weight : float
+        Weight of the given labels as a whole, in [0.1, 1] (:mod:`src_core.meta.guide`).
+    planned_steps : int
+        So many it will take in the run.
     """
 
     def __init__(self, settings: TrainingSettings, data: CaseSet, device: torch.device) -> None:
@@ -109,12 +119,16 @@ class Learner:
         self.agreement: list[float] = []
         self.corrected_weight = 1.0
         self.class_weights_C = torch.ones(self.classes, device=device)
+        self.given_weight = 1.0
+        self.planned_steps = settings.epochs * settings.steps_per_epoch
         self.steps = 0
 
     def sibling(self, number: int) -> Learner:
-        """A learner of the same settings and data with another start."""
+        """A helper of the same settings and data with another start."""
         settings = replace(self.settings, seed=(self.settings.seed + number) % 2**31)
-        return Learner(settings, self._data, self.device)
+        helper = Learner(settings, self._data, self.device)
+        helper.planned_steps = max(self.planned_steps // (2 * HELPED_EVERY), 1)
+        return helper
 
     # ---------------------------------------------------------------- verified pixels
 
@@ -167,6 +181,7 @@ class Learner:
         excluded: frozenset[int],
         given_only: bool,
         offsets: bool = False,
+        guided: bool = False,
         observe_at: float | None = None,
     ) -> StepReport:
         """Cross-entropy and Dice on the labels as they are, plus the verified term.
@@ -183,10 +198,13 @@ class Learner:
             Learn from the given labels also where a person has corrected them.
         offsets : bool
             Ask for place and shape of the unverified masks, not for their size (:mod:`src_core.losses.offset`).
+        guided : bool
+            Let the verified gradient guide that of the given labels (:mod:`src_core.meta.guide`).
         observe_at : float, optional
             rho of the evidence memory; None observes nothing.
         """
         self.optimizer.zero_grad(set_to_none=True)
+        guided = guided and judgement.support is not None
         due = observe_at is not None and self.steps % self._refresh_every == 0
         direction = self._clean_gradient(judgement, meta=due)
         counters: dict[str, float] = {}
@@ -200,8 +218,21 @@ class Learner:
         loss = weighted_mean(pixel_cross_entropy(logits_BCX, labels_BX), valid_BX)
         target_BCX = one_hot(labels_BX, self.classes)
         dice = soft_dice_loss(logits_BCX.softmax(1), target_BCX, valid_BX)
-        report = self.finish(loss + self.settings.dice_weight * dice)
+        loss = loss + self.settings.dice_weight * dice
+        report = self._finish_guided(loss) if guided else self.finish(loss)
         report.counters.update(counters)
+        return report
+
+    def _finish_guided(self, loss: Tensor) -> StepReport:
+        """Take the step for the loss on given labels, guided by the verified gradient that stands in ``.grad``."""
+        parameters = dict(self.network.named_parameters())
+        verified = {name: value.grad for name, value in parameters.items() if value.grad is not None}
+        found = guide.guided(gradient(self.network, loss), verified, weight=self.given_weight, verified_weight=1.0)
+        for name, value in parameters.items():
+            value.grad = found.gradient[name]
+        self.given_weight = guide.moved(self.given_weight, found.cosine, self.planned_steps)
+        report = self._step(loss)
+        report.counters.update(given_weight=self.given_weight, cosine=found.cosine)
         return report
 
     def _offset(self, logits_BCX: Tensor, labels_BX: Tensor, valid_BX: Tensor, unverified_BX: Tensor) -> Tensor:
@@ -316,6 +347,9 @@ class Learner:
             The step is counted and the teacher follows; False for the first half of a double step.
         """
         loss.backward()  # type: ignore[no-untyped-call]
+        return self._step(loss, counts=counts)
+
+    def _step(self, loss: Tensor, *, counts: bool = True) -> StepReport:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.grad_clip)
         self.optimizer.step()
         if counts:

@@ -23,7 +23,7 @@ from src_core.train.crossfit import MIN_CASES, Side, halves, settle
 from src_core.train.evidence import LOW_RATE, Plan, make_plan
 from src_core.train.held_out import agreement, evidence_examples, verified_dice
 from src_core.train.l2b import l2b_step
-from src_core.train.learner import Judgement, Learner, StepReport
+from src_core.train.learner import HELPED_EVERY, Judgement, Learner, StepReport
 from src_core.train.warmup import has_flattened
 
 if TYPE_CHECKING:
@@ -35,10 +35,6 @@ logger = logging.getLogger(__name__)
 
 MIN_WARMUP = 0.1
 """Share of the epochs that the warm-up takes at least when its end is read from the curve."""
-
-HELPED_EVERY = 2
-"""One of the two helpers takes a step every so many steps. On heart slices for development, a quarter of the steps for
-each taught the judge as much as a half, at half of the cost."""
 
 
 class Teller(Protocol):
@@ -206,6 +202,7 @@ class Loop:
                 excluded=excluded,
                 given_only=given_only,
                 offsets=self._cross_fits and self.settings.mask_offsets,
+                guided=self._cross_fits and self.settings.guided,
                 observe_at=rate if observes else None,
             )
         if method == "l2b" and self._plan.use_meta and judgement.meta is not None:

@@ -23,6 +23,8 @@ from src_core.train.loop import Loop
 from src_core.train.run import train
 from src_core.train.warmup import has_flattened, rise
 
+PLAIN = {"mask_offsets": False, "guided": False}
+
 
 def quiet(*_arguments, **_data):
     """Nobody listens."""
@@ -88,11 +90,11 @@ def test_a_judge_is_earned_and_its_labels_are_better_than_the_given_ones(tiny):
 
 
 @pytest.mark.parametrize("grown", [False, True])
-def test_without_offsets_the_network_is_that_of_mixed_training_bit_by_bit(tiny, grown):
+def test_without_offsets_and_guidance_the_network_is_that_of_mixed_training_bit_by_bit(tiny, grown):
     data = discs(grown=grown)
     nets = []
     for method in ("mixed", "metadcseg"):
-        loop = loop_of(data, tiny(epochs=3, method=method, warmup_fraction=0.4, mask_offsets=False))
+        loop = loop_of(data, tiny(epochs=3, method=method, warmup_fraction=0.4, **PLAIN))
         for number in range(3):
             loop.epoch(number)
         if not grown:  # nothing is wrong, so nothing can be learned about errors
