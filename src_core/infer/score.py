@@ -7,7 +7,7 @@ the image.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -135,10 +135,12 @@ class Scorer:
         candidates = torch.from_numpy(label.astype(np.int64))[None].to(prior.device)
         weights = pixel_weights(prior, evidence, candidates, **scales)
         posterior = log_posterior(prior, evidence, **scales).softmax(1)
-        believed = probability_of(posterior, candidates)
+        believed = _array(probability_of(posterior, candidates))
+        if self.learner.trust_scale is not None:
+            believed = np.where(label == IGNORE, 0.0, self.learner.trust_scale(believed))
         decided = (verified > 0) & (label != IGNORE)
         return Maps(
-            trust=np.where(decided, 1.0, _array(believed)).astype(np.float32),
+            trust=np.where(decided, 1.0, believed).astype(np.float32),
             alpha=np.where(decided, 1.0, _array(weights.alpha)).astype(np.float32),
             beta=np.where(decided, 0.0, _array(weights.beta)).astype(np.float32),
             uncertainty=uncertainty.cpu().numpy().astype(np.float32),
@@ -146,8 +148,8 @@ class Scorer:
         )
 
 
-def _array(values: Tensor) -> NDArray[np.generic]:
-    array: NDArray[np.generic] = values[0].cpu().numpy()
+def _array(values: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = values[0].cpu().numpy()
     return array
 
 

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
     from src_core.data.case import CaseInfo
 
-BELOW = 0.5
-"""A label with less trust than this is more probably wrong than right."""
+BELOW = 0.7
+"""A label with less trust than this is doubted: at least three in ten such labels are wrong. Where the proposal
+differs, looking is worth it, although the label may more often be right: masks are scored by their overlap, and an
+object that is drawn too small costs more of that than one that is as much too large."""
 
 MIN_PIXELS = 20
 """Smaller regions are not worth a person's decision; they still count in the estimates."""

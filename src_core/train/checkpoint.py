@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from src_core.config import TrainingSettings
 from src_core.errors import CheckpointError, storage_errors
+from src_core.meta.calibration import TrustScale
 from src_core.meta.judge import Judge
 from src_core.networks.registry import build_network
 
@@ -48,6 +49,7 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "steps": learner.steps,
         "evidence_scale": learner.weigher.evidence_scale,
         "judge": None if learner.judge is None else asdict(learner.judge),
+        "trust_scale": None if learner.trust_scale is None else asdict(learner.trust_scale),
         "warmup_end": learner.warmup_end,
         "agreement": learner.agreement,
         "folds": [sorted(half) for half in learner.folds],
@@ -164,6 +166,8 @@ def load(learner: Learner, folder: Path) -> int:
     learner.weigher.evidence_scale = float(header["evidence_scale"])
     judge = header["judge"]
     learner.judge = None if judge is None else Judge(tuple(map(tuple, judge["coefficients"])))
+    scale = header["trust_scale"]
+    learner.trust_scale = None if scale is None else TrustScale(float(scale["slope"]), float(scale["intercept"]))
     learner.warmup_end = None if header["warmup_end"] is None else int(header["warmup_end"])
     learner.agreement = [float(value) for value in header["agreement"]]
     learner.weigher.lengths = [float(value) for value in header["lengths"]]

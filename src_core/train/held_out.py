@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from src_core.data.case import IGNORE
-from src_core.meta.calibration import Examples
+from src_core.meta.calibration import Examples, TrustScale, earned_trust_scale
+from src_core.meta.weights import log_posterior, probability_of
 from src_core.train.views import teacher_prediction
 
 if TYPE_CHECKING:
@@ -88,22 +89,51 @@ def evidence_examples(
     parts = []
     for index in evenly(chosen):
         case = cases[index]
-        mask = ((case.verified_X > 0) & (case.label_X != IGNORE)).numpy()
         prior_CX = priors[index] if index in priors else _teacher(learner, case)
-        parts.append(_examples(prior_CX, learner.weigher.memory.read(index), case, mask, index))
+        parts.append(_examples(prior_CX, learner.weigher.memory.read(index), case, index))
     return Examples.joined(parts)
+
+
+def trust_scale(learner: Learner, cases: list[WorkCase], priors: Mapping[int, torch.Tensor]) -> TrustScale | None:
+    """Calibration of the trust in given labels, from the cases that were held out.
+
+    Parameters
+    ----------
+    learner : Learner
+        With the scale of its evidence found.
+    cases : list of WorkCase
+    priors : mapping of position to Tensor, (C, X)
+        Opinions of networks to which the case was held out.
+    """
+    trust, right, image = [], [], []
+    scales = {"evidence_scale": learner.weigher.evidence_scale, "prior_scale": learner.settings.prior_scale}
+    for index, prior_CX in priors.items():
+        case = cases[index]
+        posterior_1CX = log_posterior(prior_CX[None], learner.weigher.memory.read(index)[None], **scales).softmax(1)
+        believed_X = probability_of(posterior_1CX, case.given_X[None].to(torch.int64))[0]
+        chosen = _evenly_taken(case)
+        trust.append(believed_X.numpy().ravel()[chosen])
+        right.append((case.given_X == case.label_X).numpy().ravel()[chosen])
+        image.append(np.full(len(chosen), index))
+    if not trust:
+        return None
+    return earned_trust_scale(*(np.concatenate(values) for values in (trust, right, image)))
+
+
+def _evenly_taken(case: WorkCase) -> NDArray[np.intp]:
+    """Up to 4,000 or so of the verified pixels of a case that have both labels."""
+    known_X = (case.verified_X > 0) & (case.label_X != IGNORE) & (case.given_X != IGNORE)
+    chosen = np.flatnonzero(known_X.numpy().ravel())
+    return chosen[:: max(1, len(chosen) // 4000)]
 
 
 def _examples(
     probabilities_CX: torch.Tensor,
     evidence_CX: torch.Tensor,
     case: WorkCase,
-    mask: NDArray[np.bool_],
     index: int,
 ) -> Examples:
-    """Up to 4,000 evenly taken pixels of one case."""
-    chosen = np.flatnonzero(mask.ravel() & (case.given_X.numpy().ravel() != IGNORE))
-    chosen = chosen[:: max(1, len(chosen) // 4000)]
+    chosen = _evenly_taken(case)
     given = torch.from_numpy(case.given_X.numpy().ravel()[chosen].astype(np.int64))[None]
     odds = _margin(probabilities_CX.clamp_min(1e-6).log().flatten(1)[:, chosen], given)
     weight = evidence_CX.flatten(1)[:, chosen]

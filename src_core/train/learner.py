@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from src_core.config import TrainingSettings
+    from src_core.meta.calibration import TrustScale
     from src_core.meta.judge import Judge
     from src_core.train.cases import CaseSet
     from src_core.train.sampler import Batch
@@ -83,6 +84,8 @@ class Learner:
         The evidence memory and what is made of it.
     judge : Judge or None
         Taught on held-out verified images, once it is earned.
+    trust_scale : TrustScale or None
+        Calibration of trust on held-out verified pixels, once it is earned.
     twins : list of Learner
         The helpers, with the verified cases that each holds out in ``folds``.
     warmup_end : int or None
@@ -113,6 +116,7 @@ class Learner:
         self.weigher = Weigher(self.network, data.cases, self.classes, settings)
         self.centers = Centers(self.classes, self.network.feature_channels, settings).to(device)
         self.judge: Judge | None = None
+        self.trust_scale: TrustScale | None = None
         self.twins: list[Learner] = []
         self.folds: tuple[frozenset[int], ...] = ()
         self.warmup_end: int | None = None

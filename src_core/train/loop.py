@@ -21,7 +21,7 @@ from src_core.errors import TrainingError
 from src_core.meta.calibration import earned_scale
 from src_core.train.crossfit import MIN_CASES, Side, halves, settle
 from src_core.train.evidence import LOW_RATE, Plan, make_plan
-from src_core.train.held_out import agreement, evidence_examples, verified_dice
+from src_core.train.held_out import agreement, evidence_examples, trust_scale, verified_dice
 from src_core.train.l2b import l2b_step
 from src_core.train.learner import HELPED_EVERY, Judgement, Learner, StepReport
 from src_core.train.warmup import has_flattened
@@ -288,12 +288,19 @@ class Loop:
                 learner.weigher.evidence_scale = 0.0
 
     def _settle(self) -> float:
-        """Teach the judge, and ask the held-out cases what the evidence adds to it; the scale of the evidence."""
+        """Teach the judge, find what the evidence adds to it, and calibrate trust, all on held-out cases.
+
+        Returns
+        -------
+        float
+            The scale of the evidence.
+        """
         learner = self.learner
         learner.judge, priors = settle(self._twins, self.data.cases, learner.classes)
         examples = evidence_examples(learner, self.data.cases, tuple(priors), priors)
         earned = None if examples is None else earned_scale(examples)
         learner.weigher.evidence_scale = 0.0 if earned is None else earned
+        learner.trust_scale = trust_scale(learner, self.data.cases, priors)
         return learner.weigher.evidence_scale
 
     def _held_out(self, number: int) -> dict[str, Any]:

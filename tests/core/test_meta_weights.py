@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src_core.data.case import IGNORE
-from src_core.meta.calibration import Examples, earned_scale
+from src_core.meta.calibration import Examples, earned_scale, earned_trust_scale
 from src_core.meta.memory import EvidenceMemory, common_mode_removed, normalised
 from src_core.meta.weights import direct_weights, filled_from, pixel_weights, trust
+from src_core.metrics.calibration import expected_calibration_error
 
 
 def teacher(*foreground: float) -> torch.Tensor:
@@ -174,3 +175,33 @@ def test_too_few_examples_tell_nothing():
     assert earned_scale(all_right) is None
     one_image = Examples(full.log_odds, full.evidence, full.right, np.zeros(6000, int))
     assert earned_scale(one_image) is None
+
+
+def overconfident(rng: np.random.Generator, count: int = 6000):
+    """Trust whose log-odds are twice as far from 0 as they should be, and half a unit too high."""
+    honest = rng.normal(1, 1.5, count)
+    right = rng.random(count) < 1 / (1 + np.exp(-honest))
+    return 1 / (1 + np.exp(-(2 * honest + 0.5))), right, np.arange(count) % 6
+
+
+def test_trust_becomes_the_share_of_right_labels():
+    trust, right, image = overconfident(np.random.default_rng(0))
+    scale = earned_trust_scale(trust, right, image)
+    assert scale is not None
+    assert (scale.slope, scale.intercept) == pytest.approx((0.5, -0.25), abs=0.1)
+    other, truth, _ = overconfident(np.random.default_rng(1))
+    calibrated = scale(other)
+    assert calibrated.dtype == np.float32
+    assert expected_calibration_error(calibrated, truth) < 0.5 * expected_calibration_error(other, truth)
+    order = np.argsort(other)
+    assert (np.diff(calibrated[order]) >= 0).all()
+    assert scale(np.array([0.0, 1.0])).tolist() == pytest.approx([0, 1], abs=0.02)
+
+
+def test_trust_that_is_right_or_rarely_wrong_stays_as_it_is():
+    trust, right, image = overconfident(np.random.default_rng(0))
+    assert earned_trust_scale(trust, np.ones_like(right), image) is None
+    assert earned_trust_scale(trust[:500], right[:500], image[:500]) is None
+    assert earned_trust_scale(trust, right, np.zeros_like(image)) is None
+    upside_down = earned_trust_scale(1 - trust, right, image)
+    assert upside_down is None or upside_down.slope > 0
