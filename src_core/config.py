@@ -17,6 +17,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Optimizer = Literal["adamw", "sgd"]
 Weighting = Literal["memory", "l2b", "image", "class", "sign", "softmax"]
 Norm = Literal["group", "instance", "batch"]
+NormStatistics = Literal["batch", "frozen"]
 
 TEACHER_MEMORY = 15
 """A teacher that remembers more than this part of the run lags behind: of 300 steps, 20 (0.95) gave 3 to 4 Dice points
@@ -77,6 +78,9 @@ class TrainingSettings:
         Channels of the network's first level; a multiple of 8.
     norm : str
         ``group`` (8 groups) or ``instance`` keep an image independent of its batch; ``batch`` is for comparison.
+    norm_statistics : str
+        With ``norm="batch"``, what the passes for the meta weights are normalised by after the warm-up: ``batch``, the
+        statistics of their own batch, or ``frozen``, the running ones, estimated anew from 50 batches at its end.
     optimizer : str
         ``adamw`` or ``sgd`` (with ``momentum``).
     learning_rate, momentum, weight_decay, grad_clip : float
@@ -99,6 +103,8 @@ class TrainingSettings:
     dice_weight, clean_weight, consistency_weight : float
         Weights of the Dice term, of the verified term, and of agreement with the teacher under noise in the objective.
         [lambda_D, lambda_c, lambda_s]
+    verified_dice_weight : float
+        Share of Dice in the loss on verified pixels. [lambda_md]
     min_verified : int
         Fewer verified pixels than this switch the meta stage off (teacher only).
     low_verified : int
@@ -126,6 +132,7 @@ class TrainingSettings:
     network: str = "unet++"
     base_width: int = 24
     norm: Norm = "group"
+    norm_statistics: NormStatistics = "batch"
     optimizer: Optimizer = "adamw"
     learning_rate: float = 1e-3
     momentum: float = 0.9
@@ -144,6 +151,7 @@ class TrainingSettings:
     dcd_softness: float = 0.05
     dice_weight: float = 0.5
     clean_weight: float = 1.0
+    verified_dice_weight: float = 0.0
     consistency_weight: float = 0.0
     min_verified: int = 500
     low_verified: int = 2000
@@ -236,6 +244,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "dcd_softness": (1e-4, 1),
     "dice_weight": (0, 100),
     "clean_weight": (0, 100),
+    "verified_dice_weight": (0, 100),
     "consistency_weight": (0, 100),
     "min_verified": (0, 10**9),
     "low_verified": (0, 10**9),

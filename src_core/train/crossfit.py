@@ -22,7 +22,7 @@ import torch
 from src_core.data.case import IGNORE
 from src_core.meta.judge import Scale, VerifiedImage, earned_judge
 from src_core.train.held_out import evenly
-from src_core.train.sampler import Roles, Sampler, assign_roles
+from src_core.train.sampler import Batch, Roles, Sampler, assign_roles
 from src_core.train.views import teacher_prediction
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from src_core.meta.judge import Judge
     from src_core.train.cases import CaseSet, WorkCase
     from src_core.train.learner import Learner
-    from src_core.train.sampler import Batch
 
 MAX_OTHERS = 64
 """So many unverified cases tell how a helper's opinions lie; more would only take time and memory."""
+
+MIN_BATCH_PIXELS = 256
 
 MIN_CASES = 4
 """Fewer verified cases than this leave halves too small to teach anything."""
@@ -76,9 +77,15 @@ class Side:
     def verified(
         self, rng: np.random.Generator, among: tuple[int, ...], count: int, in_batch: frozenset[int]
     ) -> Batch | None:
-        """Verified crops of cases that are not in the training batch, unless there are no others."""
-        others = tuple(index for index in among if index not in in_batch)
-        batch = self.sampler.verified(rng, others or among, count)
+        """Verified crops of cases that are not in the training batch, unless there are no others.
+
+        A batch with fewer than 256 verified pixels says too little; twice as many crops are taken then.
+        """
+        others = tuple(index for index in among if index not in in_batch) or among
+        batch = self.sampler.verified(rng, others, count)
+        if batch is not None and int(batch.verified_BX.sum()) < MIN_BATCH_PIXELS:
+            more = self.sampler.verified(rng, others, count)
+            batch = batch if more is None else Batch.of([*batch.crops, *more.crops])
         return None if batch is None else batch.to(self.learner.device)
 
 

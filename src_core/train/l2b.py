@@ -46,7 +46,8 @@ def l2b_step(learner: Learner, batch: Batch, verified: Batch) -> StepReport:
     """
     ahead = {name: value.clone().requires_grad_(True) for name, value in look_ahead(learner).items()}
     direction = gradient(ahead, learner.verified_loss(verified, ahead))
-    weights_BCX = label_weights(*learner.weigher.derivative(direction, batch.images_BIX))
+    with learner.statistics():
+        weights_BCX = label_weights(*learner.weigher.derivative(direction, batch.images_BIX))
     teacher_BCX, _ = teacher_prediction(learner.teacher, batch.images_BIX)
     prior = pixel_weights(teacher_BCX, torch.zeros_like(teacher_BCX), batch.labels_BX, evidence_scale=0.0)
     counters: dict[str, float] = {}

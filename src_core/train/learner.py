@@ -6,6 +6,7 @@ Shape suffixes: B batch, C classes, D feature channels, I input channels, X any 
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,16 +17,19 @@ from src_core.dcd.centers import Centers, pixel_emphasis
 from src_core.losses.dice import soft_dice_loss
 from src_core.losses.offset import fitted_offsets, with_offsets
 from src_core.losses.pixel import one_hot, pixel_cross_entropy, weighted_mean
+from src_core.losses.verified import verified_loss
 from src_core.meta import guide
 from src_core.meta.derivative import gradient
 from src_core.meta.weights import trust
 from src_core.networks.registry import build_network
 from src_core.networks.stateless import call_with, copied_buffers
+from src_core.networks.statistics import frozen_statistics
 from src_core.train.views import teacher_prediction
 from src_core.train.weighting import Target, Weigher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from torch import Tensor
 
@@ -137,7 +141,7 @@ class Learner:
     # ---------------------------------------------------------------- verified pixels
 
     def verified_loss(self, batch: Batch, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Mean cross-entropy over the verified pixels of a batch; others have no influence.
+        """Loss over the verified pixels of a batch (:mod:`src_core.losses.verified`); others have no influence.
 
         Parameters
         ----------
@@ -146,11 +150,18 @@ class Learner:
             Take the place of the network's own.
         """
         logits_BCX = self._aside(batch.images_BIX, parameters or {})
-        return weighted_mean(pixel_cross_entropy(logits_BCX, batch.labels_BX), self._verified_weights(batch))
+        weights_BX = self._verified_weights(batch)
+        return verified_loss(logits_BCX, batch.labels_BX, weights_BX, dice_weight=self.settings.verified_dice_weight)
 
     def _aside(self, images_BIX: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         """Logits by a pass that leaves normalisation statistics as they are: only training batches move them."""
-        return call_with(self.network, {**copied_buffers(self.network), **parameters}, images_BIX)
+        with self.statistics():
+            return call_with(self.network, {**copied_buffers(self.network), **parameters}, images_BIX)
+
+    def statistics(self) -> AbstractContextManager[None]:
+        """What passes aside are normalised by: their own batch, or with frozen statistics those of the warm-up."""
+        frozen = self.settings.norm_statistics == "frozen" and self.warmup_end is not None
+        return frozen_statistics(self.network) if frozen else nullcontext()
 
     def _verified_weights(self, batch: Batch) -> Tensor:
         weights_BX = batch.verified_BX.float() * (batch.labels_BX != IGNORE)
@@ -213,7 +224,8 @@ class Learner:
         direction = self._clean_gradient(judgement, meta=due)
         counters: dict[str, float] = {}
         if direction is not None and observe_at is not None:
-            self.weigher.observe(batch, None, direction, rate=observe_at, counters=counters)
+            with self.statistics():
+                self.weigher.observe(batch, None, direction, rate=observe_at, counters=counters)
         labels_BX = batch.candidates_BX if given_only else batch.labels_BX
         valid_BX = self._valid(batch, labels_BX, excluded)
         logits_BCX = self.network(batch.images_BIX)
@@ -281,7 +293,8 @@ class Learner:
         counters: dict[str, float] = {}
         raw_BCX = None
         if direction is not None:
-            raw_BCX = self.weigher.observe(batch, teacher_BCX.argmax(1), direction, rate=rate, counters=counters)
+            with self.statistics():
+                raw_BCX = self.weigher.observe(batch, teacher_BCX.argmax(1), direction, rate=rate, counters=counters)
         target = self.weigher.target(batch, teacher_BCX, raw_BCX, use_evidence=use_meta, counters=counters)
         emphasis_BX = self._emphasis(batch, teacher_BCX, features_BDX, emphasis_floor)
         report = self.finish(self._objective(batch, self._pinned(batch, target), emphasis_BX, excluded))

@@ -19,6 +19,7 @@ import torch
 
 from src_core.errors import TrainingError
 from src_core.meta.calibration import earned_scale
+from src_core.networks.statistics import estimate_statistics
 from src_core.train.crossfit import MIN_CASES, Side, halves, settle
 from src_core.train.evidence import LOW_RATE, Plan, make_plan
 from src_core.train.held_out import agreement, evidence_examples, trust_scale, verified_dice
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from src_core.train.control import Control
 
 logger = logging.getLogger(__name__)
+
+STATISTICS_BATCHES = 50
+"""So many training batches tell the statistics of batch normalisation at the end of the warm-up."""
 
 MIN_WARMUP = 0.1
 """Share of the epochs that the warm-up takes at least when its end is read from the curve."""
@@ -283,9 +287,17 @@ class Loop:
             early = done >= MIN_WARMUP * self.settings.epochs
             due = due or (early and has_flattened(learner.agreement))
         if due:
+            if self.settings.norm_statistics == "frozen":
+                self._estimate_statistics(number)
             learner.warmup_end = done
             if self._cross_fits:
                 learner.weigher.evidence_scale = 0.0
+
+    def _estimate_statistics(self, number: int) -> None:
+        rng = np.random.default_rng([self.settings.seed, number, 2])
+        for side in (self._main, *self._twins):
+            batches = (side.sampler.training(rng, self.settings.batch_size) for _ in range(STATISTICS_BATCHES))
+            estimate_statistics(side.learner.network, (batch.images_BIX.to(self.learner.device) for batch in batches))
 
     def _settle(self) -> float:
         """Teach the judge, find what the evidence adds to it, and calibrate trust, all on held-out cases.

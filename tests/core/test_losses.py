@@ -9,7 +9,8 @@ import torch
 
 from src_core.data.case import IGNORE
 from src_core.losses.dice import soft_dice_loss
-from src_core.losses.pixel import pixel_cross_entropy, weighted_mean
+from src_core.losses.pixel import one_hot, pixel_cross_entropy, weighted_mean
+from src_core.losses.verified import MIN_CLASS_PIXELS, verified_loss
 
 
 def test_cross_entropy_by_hand():
@@ -59,3 +60,42 @@ def test_dice_is_zero_for_a_perfect_match_and_when_nothing_counts():
     t[:, 0] = 1
     assert soft_dice_loss(t, t, torch.ones(1, 8, 8)) == pytest.approx(0, abs=1e-5)
     assert soft_dice_loss(t, t, torch.zeros(1, 8, 8)) == 0
+
+
+def verified_case(foreground_rows: int):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 2, 16, 16, generator=generator)
+    labels = torch.zeros(1, 16, 16, dtype=torch.int64)
+    labels[0, :foreground_rows] = 1
+    weights = torch.ones(1, 16, 16)
+    weights[0, :, 12:] = 0  # nobody has verified these
+    return logits, labels, weights
+
+
+def test_dice_on_verified_pixels_by_hand():
+    logits, labels, weights = verified_case(8)
+    plain, both = (verified_loss(logits, labels, weights, dice_weight=weight) for weight in (0.0, 2.0))
+    assert plain == weighted_mean(pixel_cross_entropy(logits, labels), weights)
+    seen = (slice(None), slice(None), slice(None), slice(0, 12))
+    slow = slow_dice(logits.softmax(1)[seen], one_hot(labels, 2)[seen], torch.ones(1, 16, 12))
+    assert float(both - plain) == pytest.approx(2 * slow, rel=1e-5)
+
+
+def test_dice_needs_enough_verified_pixels_of_a_class_and_of_others():
+    assert 12 * 5 < MIN_CLASS_PIXELS < 12 * 8
+    for rows, counts in ((5, False), (8, True), (16, False)):
+        logits, labels, weights = verified_case(rows)
+        plain, both = (verified_loss(logits, labels, weights, dice_weight=weight) for weight in (0.0, 1.0))
+        assert bool(both > plain) == counts
+
+
+@pytest.mark.parametrize("dice_weight", [0.0, 1.0])
+def test_what_is_not_verified_has_no_influence(dice_weight):
+    logits, labels, weights = verified_case(8)
+    found = []
+    for fill in (0, 1):
+        changed, moved = labels.clone(), logits.clone()
+        changed[0, :, 12:] = fill
+        moved[0, :, :, 12:] += 7 * fill
+        found.append(verified_loss(moved, changed, weights, dice_weight=dice_weight))
+    assert found[0] == found[1]

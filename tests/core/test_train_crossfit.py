@@ -10,13 +10,16 @@ import torch
 from safetensors.torch import load_file
 from scipy import ndimage
 
+from src_core.config import preset
+from src_core.data.case import CaseInfo
 from src_core.data.noise import grow_or_shrink
 from src_core.infer.score import Scorer
 from src_core.meta.judge import Judge
+from src_core.review.regions import find_regions
 from src_core.train import checkpoint
 from src_core.train.cases import CaseSet, WorkCase
 from src_core.train.control import Control
-from src_core.train.crossfit import as_unverified, halves
+from src_core.train.crossfit import Side, as_unverified, halves
 from src_core.train.evidence import boundary_offset
 from src_core.train.learner import Learner
 from src_core.train.loop import Loop
@@ -170,3 +173,36 @@ def test_a_shared_bias_is_measured_in_pixels():
     smaller = dataclasses.replace(case, given_X=torch.from_numpy(shrunk.astype(np.uint8)))
     assert boundary_offset([smaller]) == pytest.approx(-1.9, abs=0.5)
     assert boundary_offset([data.cases[1]]) is None
+
+
+def test_a_batch_with_few_verified_pixels_is_doubled():
+    data = discs(verified=0)
+    data.cases[0].verified_X[:8, :8] = 1
+    learner = Learner(preset("quick", network="unet", base_width=8, patch_size=32), data, torch.device("cpu"))
+    side = Side(learner, data, frozenset())
+    batch = side.verified(np.random.default_rng(0), (0,), 2, frozenset())
+    assert len(batch.crops) == 4
+    data.cases[0].verified_X[:] = 1
+    batch = Side(learner, data, frozenset()).verified(np.random.default_rng(0), (0,), 2, frozenset())
+    assert len(batch.crops) == 2
+
+
+def test_an_object_that_nobody_drew_becomes_a_suspect_region(tiny):
+    """An empty mask over an image that shows an object: a region is put forward although nothing is labelled."""
+    data = discs(12, 6)
+    data.cases[-1].label_X[:], data.cases[-1].given_X[:] = 0, 0
+    settings = tiny(epochs=4, steps_per_epoch=25, warmup_fraction=0.5, max_side=48, patch_size=48, learning_rate=5e-3)
+    loop = loop_of(data, settings)
+    for number in range(4):
+        loop.epoch(number)
+    case = data.cases[-1]
+    empty = np.zeros(case.shape, np.uint8)
+    maps = Scorer(loop.learner, data.cases).maps(len(data.cases) - 1, case, empty, empty)
+    info = CaseInfo(id=0, name="case", shape=case.shape, channels=1, spacing=(1.0, 1.0), encoding=None)
+    regions, _ = find_regions(
+        info, trust=maps.trust, uncertainty=maps.uncertainty, label=empty, proposed=maps.proposed, verified=empty
+    )
+    truth = ndimage.gaussian_filter(case.image_IX[0].numpy(), 1) > 1.5
+    assert regions
+    assert (regions[0].given, regions[0].proposed) == (0, 1)
+    assert regions[0].pixels > 0.5 * truth.sum()
