@@ -1,9 +1,9 @@
 """The forms of a training step that are compared, on random images, and their peak memory.
 
 The forms share network, batch sizes, losses and optimiser: ``plain`` learns from the given labels; ``clean`` adds the
-verified term, the least that any method with verified pixels pays; ``ours`` is the default step, which also observes
-the meta weights when they are due; ``weights`` puts them and the emphasis of DCD into the loss; ``double`` takes
-weights as L2B's public code does, by a backward pass through a backward pass.
+verified term, the least that any method with verified pixels pays; ``ours`` is the default step, with offsets of the
+masks, the guided gradient, and the meta weights observed when they are due; ``weights`` puts them and the emphasis of
+DCD into the loss; ``double`` takes weights as L2B's public code does, by a backward pass through a backward pass.
 """
 
 from __future__ import annotations
@@ -74,7 +74,13 @@ def _step(form: str, learner: Learner, data: CaseSet) -> Step:
         return lambda: learner.plain_step(batch, both, excluded=NOBODY, given_only=False)
     if form == "ours":
         return lambda: learner.plain_step(
-            batch, both, excluded=NOBODY, given_only=False, observe_at=settings.evidence_rate
+            batch,
+            both,
+            excluded=NOBODY,
+            given_only=False,
+            offsets=settings.mask_offsets,
+            guided=settings.guided,
+            observe_at=settings.evidence_rate,
         )
     if form == "weights":
         return lambda: learner.weighted_step(

@@ -118,8 +118,9 @@ def main() -> None:
         "# Speed",
         "",
         f"One run on {os.cpu_count()} CPU cores, medians. 2-D: {first['network']}, batch {first['batch']}, as in the "
-        "preset *standard*; 3-D: DynUNet of width 16, batch 2. `ours` is the default step: it learns from given and "
-        "verified labels and observes the meta weights when they are due. `weights` puts weights and DCD emphasis "
+        "preset *standard*; 3-D: DynUNet of width 16, batch 2. `ours` is the default step: with offsets of "
+        "the given masks, a guided gradient, and the meta weights observed when due. `weights` puts weights and DCD "
+        "emphasis "
         "into the loss (`cross_fit` off). Extra memory is what a step holds at its peak beyond the plain step. Helpers "
         "(cross-fitting) come on top of `ours`: one step with the verified term for every two steps.",
         "",
