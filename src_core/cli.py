@@ -34,7 +34,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more on stderr (twice: still more)")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_create, _add_train, _add_score, _add_rank, _add_export, _add_predict, _add_info, _add_window):
+    for add in (
+        _add_create,
+        _add_train,
+        _add_score,
+        _add_rank,
+        _add_decide,
+        _add_export,
+        _add_predict,
+        _add_info,
+        _add_window,
+    ):
         add(commands)
     return parser
 
@@ -103,6 +113,15 @@ def _add_rank(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.set_defaults(run=_lazily("src_core.commands.ranking", "rank"))
 
 
+def _add_decide(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "decide", "take decisions on regions from a file, as a review in the window would")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("--decisions", required=True, metavar="FILE", help="CSV region,decision (accept, keep or skip)")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
+    parser.add_argument("--author", metavar="NAME", help="who is written into the record (default: login name)")
+    parser.set_defaults(run=_lazily("src_core.commands.review", "decide"))
+
+
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "export", "write cleaned masks and maps as files")
     parser.add_argument("project", metavar="PROJECT")
@@ -132,6 +151,9 @@ def _add_info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = _command(commands, "info", "what is in a project")
     parser.add_argument("project", metavar="PROJECT")
     parser.set_defaults(run=_lazily("src_core.commands.data", "info"))
+    verify = _command(commands, "verify", "is a project whole: plays its record back and compares")
+    verify.add_argument("project", metavar="PROJECT")
+    verify.set_defaults(run=_lazily("src_core.commands.review", "verify"))
 
 
 def _add_window(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

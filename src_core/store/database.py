@@ -86,6 +86,18 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     return connection
 
 
+def faults(connection: sqlite3.Connection) -> list[str]:
+    """What SQLite finds wrong with the file; empty when it is whole."""
+    try:
+        found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+        found += [
+            f"a row of {row[0]} names a row that is not there" for row in connection.execute("PRAGMA foreign_key_check")
+        ]
+    except sqlite3.Error as error:
+        return [str(error)]
+    return [fault for fault in found if fault != "ok"]
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection, consequence: str) -> Iterator[None]:
     """All or nothing; a full or read-only disk becomes a sentence.

@@ -11,6 +11,7 @@ from src_core.store.journal import DECISIONS, Action, Change, Record
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
 
 _COLUMNS = "id, time, author, case_id, action, region, run, note, box, target, pixels"
 
@@ -92,6 +93,17 @@ def row_patch(db: sqlite3.Connection, row: int) -> tuple[int, Box | None, bytes 
         "SELECT case_id, box, before, after FROM journal WHERE id = ?", (row,)
     ).fetchone()
     return case_id, _box(box), before, after
+
+
+def patches(db: sqlite3.Connection, case_id: int) -> Iterator[tuple[int, Box, bytes, bytes]]:
+    """Row, box, and packed pixels before and after, of every change of a case, oldest first."""
+    rows = db.execute(
+        "SELECT id, box, before, after FROM journal WHERE case_id = ? AND box IS NOT NULL ORDER BY id", (case_id,)
+    )
+    for row, text, before, after in rows:
+        box = _box(text)
+        assert box is not None
+        yield row, box, before, after
 
 
 def stacks(db: sqlite3.Connection) -> tuple[list[int], list[int]]:

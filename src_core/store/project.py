@@ -24,6 +24,8 @@ from src_core.store.lock import WriteLock
 from src_core.store.runs import Run, list_runs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 SUFFIX = ".metadcseg"
@@ -188,6 +190,15 @@ class Project:
     def record(self, row: int) -> Record:
         """One row of the journal by its id."""
         return history.records(self._db, row=row)[0]
+
+    def changes(self, case: CaseInfo) -> Iterator[tuple[int, Patch, Patch]]:
+        """Row, pixels before and pixels after of every change of a case, oldest first."""
+        for row, box, before, after in history.patches(self._db, case.id):
+            yield row, unpack(before, box), unpack(after, box)
+
+    def database_faults(self) -> list[str]:
+        """What the database finds wrong with itself; empty when it is whole."""
+        return database.faults(self._db)
 
     def runs(self) -> list[Run]:
         """Training runs, newest first."""
