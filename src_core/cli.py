@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_score,
         _add_rank,
         _add_decide,
+        _add_simulate,
         _add_export,
         _add_predict,
         _add_info,
@@ -120,6 +121,20 @@ def _add_decide(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
     parser.add_argument("--author", metavar="NAME", help="who is written into the record (default: login name)")
     parser.set_defaults(run=_lazily("src_core.commands.review", "decide"))
+
+
+def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "simulate", "what a review would bring, by an annotator who knows the true masks")
+    parser.add_argument("project", metavar="PROJECT", help="stays as it is; a copy is reviewed")
+    parser.add_argument("--truth", required=True, metavar="DIR", help="folder of true masks, one for every image")
+    orders = ("trust", "random", "cleanlab", "entropy")
+    parser.add_argument("--order", choices=orders, default="trust", help="of the regions; default: trust")
+    parser.add_argument("--regions", type=int, metavar="N", help="only the first N")
+    parser.add_argument("--sloppiness", type=float, default=0.0, metavar="P", help="chance of a wrong decision")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--format", choices=("csv", "json"), default="csv")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
+    parser.set_defaults(run=_lazily("src_core.commands.simulate", "simulate"))
 
 
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -84,13 +84,20 @@ def predict_folder(
 
 def predict(teacher: Segmenter, image: NDArray[np.generic], channels: int, max_side: int) -> NDArray[np.uint8]:
     """Most probable class of every pixel of an image, uint8, at the image's own size."""
+    label: NDArray[np.uint8] = probabilities(teacher, image, channels, max_side).argmax(0).astype(np.uint8)
+    return label
+
+
+def probabilities(teacher: Segmenter, image: NDArray[np.generic], channels: int, max_side: int) -> NDArray[np.float32]:
+    """Probability of every class at every pixel of an image, float32, ``(C, H, W)``, at the image's own size."""
     size = (image.shape[0], image.shape[1])
     values = resize_image(normalise(image, channels), work_shape(size, max_side))
     device = next(teacher.parameters()).device
     probabilities_1CX, _ = teacher_prediction(teacher, torch.from_numpy(values)[None].to(device), zooms=ZOOMS)
     if tuple(probabilities_1CX.shape[-2:]) != size:
         probabilities_1CX = functional.interpolate(probabilities_1CX, size=size, mode="bilinear", align_corners=False)
-    return probabilities_1CX[0].argmax(0).cpu().numpy().astype(np.uint8)
+    array: NDArray[np.float32] = probabilities_1CX[0].cpu().numpy()
+    return array
 
 
 def class_values(label: NDArray[np.uint8], classes: tuple[ClassInfo, ...]) -> NDArray[np.generic]:
