@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PRESETS = (
     (
         "quick",
-        "Quick look (1 to 3 minutes)",
+        "Quick look (about 5 minutes)",
         "300 steps on images of up to 128 px: enough for a first queue",
     ),
     ("standard", "Standard (an hour without a GPU)", "2,000 steps on images of up to 256 px"),
