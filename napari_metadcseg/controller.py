@@ -12,7 +12,7 @@ from psygnal import Signal
 from napari_metadcseg.state import Message, UiState
 from napari_metadcseg.summary import project_state, review_state, settled
 from napari_metadcseg.training import TrainingDesk
-from src_core.data.case import IGNORE
+from src_core.data.case import IGNORE, is_verified
 from src_core.errors import InputError, MetaDCSegError
 from src_core.review import decisions
 from src_core.review.queue import ReviewQueue
@@ -226,7 +226,9 @@ class Controller:
             return None
         try:
             values = self.run.read_map(case.id, name)
-            return np.where(project.read_verified(case) > 0, np.float32(1), values) if name == "trust" else values
+            return (
+                np.where(is_verified(project.read_verified(case)), np.float32(1), values) if name == "trust" else values
+            )
         except MetaDCSegError:
             logger.info("No %s map of %s.", name, case.name)
             return None

@@ -8,6 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from napari_metadcseg.state import ImageRow, ProjectState, ReviewState
+from src_core.data.case import vouched
 from src_core.store.journal import Action
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def project_state(project: Project, run: Run | None, queue: ReviewQueue) -> ProjectState:
     """What is shown of a project: a row an image, and how much is verified."""
-    verified = {case_id: sum(kinds.values()) for case_id, kinds in project.verified_counts().items()}
+    verified = {case_id: vouched(kinds) for case_id, kinds in project.verified_counts().items()}
     scores = {} if run is None else {row.case_id: row.score for row in run.images()}
     waiting = Counter(region.case_id for region in queue.open)
     rows = tuple(
@@ -40,7 +41,7 @@ def project_state(project: Project, run: Run | None, queue: ReviewQueue) -> Proj
 
 def settled(project: Project, queue: ReviewQueue) -> dict[str, str]:
     """Regions that need no decision any more: decided one by one, or with their whole image."""
-    verified = {case_id: sum(kinds.values()) for case_id, kinds in project.verified_counts().items()}
+    verified = {case_id: vouched(kinds) for case_id, kinds in project.verified_counts().items()}
     done = {case.id for case in project.cases if _status(verified.get(case.id, 0), case) == "verified"}
     whole = {region.id: str(Action.VERIFY_IMAGE) for region in queue.regions if region.case_id in done}
     return whole | project.decisions()

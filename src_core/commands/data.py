@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from src_core.commands.progress import bar
-from src_core.data.case import Verified
+from src_core.data.case import Verified, vouched
 from src_core.store.create import create_from_folders
 from src_core.store.export import export
 from src_core.store.project import Project
@@ -52,10 +52,13 @@ def _print_contents(project: Project) -> None:
     kinds = {kind: sum(row.get(kind, 0) for row in counts.values()) for kind in Verified if kind}
     print(f"Images: {len(project.cases)}")
     print("Classes: " + ", ".join(f"{info.index} {info.name} (value {info.value})" for info in project.classes))
+    images = sum(vouched(row) > 0 for row in counts.values())
     print(
-        f"Verified: {sum(kinds.values())} pixels in {len(counts)} images (confirmed {kinds[Verified.CONFIRMED]}, "
+        f"Verified: {vouched(kinds)} pixels in {images} images (confirmed {kinds[Verified.CONFIRMED]}, "
         f"corrected {kinds[Verified.CORRECTED]}, background {kinds[Verified.BACKGROUND]})"
     )
+    if kinds[Verified.UNSURE]:
+        print(f"Looked at without a result: {kinds[Verified.UNSURE]} pixels")
 
 
 def export_command(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 IGNORE = 255
 """Label value of pixels that carry no label (they are never trained on and never counted)."""
 
@@ -27,6 +30,24 @@ class Verified(IntEnum):
     """A person looked, and the label was changed."""
     BACKGROUND = 3
     """A person looked, and the given background label is right."""
+    UNSURE = 5
+    """A person looked and could not tell; it is not asked again, and teaches nothing. 4 is left to the exported map of
+    provenance, where it stands for a change that nobody confirmed."""
+
+
+KINDS = max(Verified) + 1
+"""How many values the array may hold, for counting."""
+
+
+def is_verified(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Pixels whose label somebody vouches for: neither unseen nor unsure."""
+    mask: NDArray[np.bool_] = (kinds != Verified.NO) & (kinds != Verified.UNSURE)
+    return mask
+
+
+def vouched(counts: Mapping[Verified, int]) -> int:
+    """Pixels that somebody vouches for, from the counts of each kind."""
+    return sum(pixels for kind, pixels in counts.items() if kind != Verified.UNSURE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from src_core.config import TrainingSettings
-from src_core.data.case import IGNORE
+from src_core.data.case import IGNORE, is_verified
 from src_core.messages import Message
 from src_core.meta.judge import Scale
 from src_core.meta.weights import log_posterior, pixel_weights, probability_of
@@ -138,7 +138,7 @@ class Scorer:
         believed = _array(probability_of(posterior, candidates))
         if self.learner.trust_scale is not None:
             believed = np.where(label == IGNORE, 0.0, self.learner.trust_scale(believed))
-        decided = (verified > 0) & (label != IGNORE)
+        decided = is_verified(verified) & (label != IGNORE)
         return Maps(
             trust=np.where(decided, 1.0, believed).astype(np.float32),
             alpha=np.where(decided, 1.0, _array(weights.alpha)).astype(np.float32),

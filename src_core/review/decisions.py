@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src_core.data.case import IGNORE, Box, Verified
+from src_core.data.case import IGNORE, Box, Verified, is_verified
 from src_core.store.create import kinds_of
 from src_core.store.journal import Action, Change, Patch
 
@@ -60,17 +60,42 @@ def confirm(project: Project, region: Region, mask: NDArray[np.bool_], run: str 
     given = project.read_given(case)
     inside = np.zeros(label.shape, dtype=bool)
     inside[region.box.slices] = _boxed(mask, region.box)
-    inside |= (label != given) & (verified == Verified.NO)
+    inside |= (label != given) & ~is_verified(verified)
     box = _bounding_box(inside, region.box)
     window = inside[box.slices]
     kinds = np.where(window, kinds_of(given[box.slices], label[box.slices]), verified[box.slices])
     patch = Patch(box, label[box.slices].copy(), kinds.astype(np.uint8))
-    return Change(case.id, Action.CONFIRM, patch, region=region.id, run=run)
+    return Change(case.id, Action.CONFIRM, patch, region=region.id, run=run, scores=scores_of(region))
 
 
 def skip(region: Region, run: str = "") -> Change:
     """No decision now; the region comes again at the end of the queue."""
-    return Change(region.case_id, Action.SKIP, region=region.id, run=run)
+    return Change(region.case_id, Action.SKIP, region=region.id, run=run, scores=scores_of(region))
+
+
+def unsure(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "") -> Change:
+    """Nobody can tell: the label stays, nothing is learned from it, and it is not asked again.
+
+    What somebody vouched for before stays verified.
+    """
+    case = project.case(region.case_id)
+    label, verified = project.read_label(case, region.box), project.read_verified(case, region.box)
+    inside = _boxed(mask, region.box) & ~is_verified(verified) & (label != IGNORE)
+    patch = Patch(region.box, label, np.where(inside, Verified.UNSURE, verified).astype(np.uint8))
+    return Change(case.id, Action.UNSURE, patch, region=region.id, run=run, scores=scores_of(region))
+
+
+def scores_of(region: Region) -> dict[str, float | str]:
+    """What a person was shown of a region when they decided, for the record."""
+    return {
+        "kind": region.kind,
+        "score": round(region.score, 3),
+        "pixels": region.pixels,
+        "given": region.given,
+        "proposed": region.proposed,
+        "trust": round(region.trust, 5),
+        "uncertainty": round(region.uncertainty, 5),
+    }
 
 
 def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8]) -> Change | None:
@@ -93,7 +118,7 @@ def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8]) -
     label, changed = label[tight.slices].astype(np.uint8), changed[tight.slices]
     verified = project.read_verified(case, box)
     kinds = kinds_of(project.read_given(case, box), label)
-    verified = np.where(changed & (verified > 0), kinds, verified)
+    verified = np.where(changed & is_verified(verified), kinds, verified)
     return Change(case.id, Action.EDIT, Patch(box, label, verified.astype(np.uint8)))
 
 
@@ -121,7 +146,8 @@ def _settle(
     label = np.where(inside, wanted, label).astype(np.uint8)
     kinds = kinds_of(project.read_given(case, region.box), label)
     verified = np.where(inside, kinds, project.read_verified(case, region.box)).astype(np.uint8)
-    return Change(case.id, action, Patch(region.box, label, verified), region=region.id, run=run)
+    patch = Patch(region.box, label, verified)
+    return Change(case.id, action, patch, region=region.id, run=run, scores=scores_of(region))
 
 
 def _boxed(values: NDArray[Pixel], box: Box) -> NDArray[Pixel]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from src_core.data.case import IGNORE, Box, CaseInfo, ClassInfo, MaskEncoding, Verified
+from src_core.data.case import IGNORE, KINDS, Box, CaseInfo, ClassInfo, MaskEncoding, Verified
 from src_core.errors import InputError, storage_errors
 from src_core.io.sources import check_folders, load
-from src_core.store import arrays, database, history
+from src_core.store import arrays, database, history, tables
 from src_core.store.journal import Action, Change, Patch, pack
 from src_core.store.project import Project, default_author, project_path
 
@@ -142,11 +141,7 @@ def _add(db: sqlite3.Connection, store: arrays.ArrayStore, case_id: int, case: N
         mask_path=case.mask_path,
         encoding=case.encoding,
     )
-    values = asdict(info)
-    for name in ("shape", "spacing", "encoding"):
-        values[name] = json.dumps(values[name])
-    names = ", ".join(values)
-    db.execute(f'INSERT INTO "case" ({names}) VALUES ({", ".join("?" * len(values))})', tuple(values.values()))
+    tables.add_case(db, info)
     label = case.given if case.clean is None else case.clean
     kinds = np.zeros_like(case.given) if case.clean is None else kinds_of(case.given, case.clean)
     store.add(case_id, {"image": case.image, "given": case.given, "label": label, "verified": kinds})
@@ -160,7 +155,7 @@ def _record_import(db: sqlite3.Connection, case_id: int, given: NDArray[np.uint8
     change = Change(case_id, Action.IMPORT, patch, note="trusted mask")
     pixels = int(np.count_nonzero(given != patch.label))
     history.insert(db, change, author, before, pack(patch.label, patch.verified), None, pixels)
-    for kind, count in enumerate(np.bincount(patch.verified.ravel(), minlength=4)):
+    for kind, count in enumerate(np.bincount(patch.verified.ravel(), minlength=KINDS)):
         if kind and count:
             db.execute("INSERT INTO verified VALUES (?, ?, ?)", (case_id, kind, int(count)))
 

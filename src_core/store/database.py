@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "project.db"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE state (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -32,7 +32,7 @@ CREATE TABLE journal (
     id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, author TEXT NOT NULL,
     case_id INTEGER NOT NULL REFERENCES "case", action TEXT NOT NULL, region TEXT NOT NULL, run TEXT NOT NULL,
     note TEXT NOT NULL, box TEXT, before BLOB, after BLOB, target INTEGER REFERENCES journal,
-    pixels INTEGER NOT NULL
+    pixels INTEGER NOT NULL, scores TEXT
 );
 CREATE TRIGGER journal_is_never_changed BEFORE UPDATE ON journal
 BEGIN SELECT RAISE(ABORT, 'rows of the journal are never changed'); END;
@@ -40,6 +40,12 @@ CREATE TRIGGER journal_is_never_cut BEFORE DELETE ON journal
 BEGIN SELECT RAISE(ABORT, 'rows of the journal are never removed'); END;
 INSERT INTO state VALUES ('applied', 0);
 """
+
+UPGRADE = ("ALTER TABLE journal ADD COLUMN scores TEXT", "PRAGMA user_version = 2")
+"""From version 1, when a project is opened for writing."""
+
+AS_IF_UPGRADED = "CREATE TEMP VIEW journal AS SELECT *, NULL AS scores FROM main.journal"
+"""Lets a connection that may only read see a record of version 1 as if it were of version 2."""
 
 
 def create(path: Path) -> sqlite3.Connection:
@@ -76,6 +82,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         connection.execute("SELECT value FROM state WHERE key = 'applied'").fetchone()
+        if version == 1:
+            _upgrade(connection, write=write)
     except sqlite3.Error as error:
         raise ProjectDamagedError(
             f"The project's record {path} cannot be read ({error}); restore it from a backup."
@@ -84,6 +92,15 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
         connection.close()
         raise ProjectError(f"{path} was made by a newer version of this program; update napari-metadcseg.")
     return connection
+
+
+def _upgrade(connection: sqlite3.Connection, *, write: bool) -> None:
+    if not write:
+        connection.execute(AS_IF_UPGRADED)
+        return
+    with transaction(connection, "The project is as it was."):
+        for statement in UPGRADE:
+            connection.execute(statement)
 
 
 def faults(connection: sqlite3.Connection) -> list[str]:

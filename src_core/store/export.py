@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from src_core.data.case import IGNORE, CaseInfo, MaskEncoding, Verified
+from src_core.data.case import IGNORE, CaseInfo, MaskEncoding, is_verified
 from src_core.errors import InputError, storage_errors
 from src_core.io import images
+from src_core.store.provenance import provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,15 +29,6 @@ WHAT = (*MASKS, *FLOAT_MAPS, *BYTE_MAPS)
 """What can be exported."""
 
 FORMATS = ("same", "png", "tiff", "npy")
-
-PROVENANCE = {
-    "original": 0,
-    "confirmed": int(Verified.CONFIRMED),
-    "corrected": int(Verified.CORRECTED),
-    "background confirmed": int(Verified.BACKGROUND),
-    "changed, not confirmed": 4,
-}
-"""Values of the provenance map."""
 
 
 def export(
@@ -58,7 +50,7 @@ def export(
     what : sequence of str
         ``cleaned`` (current masks) and ``proposed`` in the format, dtype and values of the source mask; ``trust``,
         ``alpha``, ``beta``, ``uncertainty`` as float32 in [0, 1]; ``band`` as 0/255; ``provenance`` as
-        :data:`PROVENANCE`.
+        :data:`~src_core.store.provenance.PROVENANCE`.
     format : str
         ``same``: masks as their source, maps as TIFF, ``band`` and ``provenance`` as PNG. Otherwise all files are of
         this format (float maps as TIFF when it is ``png``).
@@ -111,7 +103,7 @@ def _export_one(project: Project, run: Run | None, folder: Path, case: CaseInfo,
         label = project.read_label(case) if run is None or name == "cleaned" else _proposed(project, run, case)
         return _write_mask(folder, case, label, format)
     if name == "provenance":
-        return _write_map(folder, case, _provenance(project, case), format, ".png")
+        return _write_map(folder, case, provenance(project, case), format, ".png")
     assert run is not None
     values = run.read_map(case.id, name)
     if name == "band":
@@ -122,15 +114,10 @@ def _export_one(project: Project, run: Run | None, folder: Path, case: CaseInfo,
 def _proposed(project: Project, run: Run, case: CaseInfo) -> NDArray[np.uint8]:
     """The run's proposal, except where a person has decided since."""
     label, verified = project.read_labels(case)
-    proposal: NDArray[np.uint8] = np.where(verified > 0, label, run.read_map(case.id, "proposed")).astype(np.uint8)
+    proposal: NDArray[np.uint8] = np.where(is_verified(verified), label, run.read_map(case.id, "proposed")).astype(
+        np.uint8
+    )
     return proposal
-
-
-def _provenance(project: Project, case: CaseInfo) -> NDArray[np.uint8]:
-    label, verified = project.read_labels(case)
-    changed = (verified == 0) & (label != project.read_given(case))
-    result: NDArray[np.uint8] = np.where(changed, 4, verified).astype(np.uint8)
-    return result
 
 
 def file_values(label: NDArray[np.uint8], encoding: MaskEncoding) -> NDArray[Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-_COLUMNS = "id, time, author, case_id, action, region, run, note, box, target, pixels"
+_COLUMNS = "id, time, author, case_id, action, region, run, note, box, target, pixels, scores"
 
 
 def insert(
@@ -44,12 +44,13 @@ def insert(
         "box": _box_json(box),
         "before": before,
         "after": after,
+        "scores": json.dumps(dict(change.scores)) if change.scores else None,
     }
     names = ", ".join(stored)
     marks = ", ".join("?" * len(stored))
     cursor = db.execute(f"INSERT INTO journal ({names}) VALUES ({marks})", tuple(stored.values()))
     assert cursor.lastrowid is not None
-    return Record(id=cursor.lastrowid, box=box, **row)  # type: ignore[arg-type]
+    return Record(id=cursor.lastrowid, box=box, scores=change.scores, **row)  # type: ignore[arg-type]
 
 
 def _box_json(box: Box | None) -> str | None:
@@ -82,6 +83,7 @@ def records(db: sqlite3.Connection, limit: int | None = None, row: int | None = 
             box=_box(values[8]),
             target=values[9],
             pixels=values[10],
+            scores=json.loads(values[11] or "{}"),
         )
         for values in rows
     ]
@@ -122,6 +124,12 @@ def stacks(db: sqlite3.Connection) -> tuple[list[int], list[int]]:
             undo.append(row)
             redo.clear()
     return undo, redo
+
+
+def standing(db: sqlite3.Connection) -> set[int]:
+    """Rows of changes that hold: imported masks, and what was done and not turned back."""
+    imported = (row for (row,) in db.execute("SELECT id FROM journal WHERE action = ?", (Action.IMPORT,)))
+    return {*imported, *stacks(db)[0]}
 
 
 def decisions(db: sqlite3.Connection) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ import numpy as np
 from src_core.errors import ProjectDamagedError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from src_core.data.case import Box
@@ -27,12 +29,14 @@ class Action(StrEnum):
     EDIT = "edit"
     CONFIRM = "confirm"
     SKIP = "skip"
+    UNSURE = "unsure"
+    """A person looked at a region and could not tell."""
     VERIFY_IMAGE = "verify_image"
     UNDO = "undo"
     REDO = "redo"
 
 
-DECISIONS = frozenset({Action.ACCEPT, Action.KEEP, Action.CONFIRM, Action.SKIP})
+DECISIONS = frozenset({Action.ACCEPT, Action.KEEP, Action.CONFIRM, Action.SKIP, Action.UNSURE})
 """Actions that settle a region."""
 
 
@@ -65,6 +69,8 @@ class Change:
     region, run : str
         The region that was decided and the run that proposed it.
     note : str
+    scores : mapping of str to float or str
+        What the person was shown when they decided, such as the mean trust of the region.
     """
 
     case_id: int
@@ -73,6 +79,7 @@ class Change:
     region: str = ""
     run: str = ""
     note: str = ""
+    scores: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +101,8 @@ class Record:
         The row that an undo turned back or a redo repeated.
     pixels : int
         How many pixels got another label.
+    scores : mapping of str to float or str
+        As they were at the time; empty where none were.
     """
 
     id: int
@@ -107,6 +116,7 @@ class Record:
     box: Box | None
     target: int | None
     pixels: int
+    scores: Mapping[str, float | str] = field(default_factory=dict)
 
 
 def pack(label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> bytes:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import getpass
-import json
-import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from src_core.data.case import Box, CaseInfo, ClassInfo, MaskEncoding, Verified
+from src_core.data.case import KINDS, Box, CaseInfo, Verified
 from src_core.errors import (
     InputError,
-    ProjectDamagedError,
     ProjectError,
     ProjectReadOnlyError,
     storage_errors,
 )
-from src_core.store import arrays, database, history
+from src_core.store import arrays, database, history, tables
 from src_core.store.journal import Action, Change, Patch, Record, pack, unpack
 from src_core.store.lock import WriteLock
 from src_core.store.runs import Run, list_runs
@@ -73,7 +70,7 @@ class Project:
         try:
             self._db = database.connect(path / database.NAME, write=write)
             self._arrays = arrays.ArrayStore(path / arrays.NAME, "r+" if write else "r")
-            self.classes, self.cases = self._read_tables()
+            self.classes, self.cases = tables.read(self._db, path)
             self._by_name = {case.name: case for case in self.cases}
             self._by_id = {case.id: case for case in self.cases}
             if write:
@@ -173,7 +170,7 @@ class Project:
         return int(row[0]), int(row[1])
 
     def verified_counts(self) -> dict[int, dict[Verified, int]]:
-        """Verified pixels of each case that has any, by how they were verified."""
+        """Pixels of each case that somebody has looked at, by how they were verified; the unsure ones among them."""
         counts: dict[int, dict[Verified, int]] = {}
         for case_id, kind, pixels in self._db.execute("SELECT case_id, kind, pixels FROM verified WHERE pixels > 0"):
             counts.setdefault(case_id, {})[Verified(kind)] = pixels
@@ -195,6 +192,13 @@ class Project:
         """Row, pixels before and pixels after of every change of a case, oldest first."""
         for row, box, before, after in history.patches(self._db, case.id):
             yield row, unpack(before, box), unpack(after, box)
+
+    def standing_changes(self, case: CaseInfo) -> Iterator[tuple[Record, Patch]]:
+        """What was done to a case and not turned back, with the pixels after it, oldest first."""
+        standing = history.standing(self._db)
+        for row, box, _, after in history.patches(self._db, case.id):
+            if row in standing:
+                yield self.record(row), unpack(after, box)
 
     def database_faults(self) -> list[str]:
         """What the database finds wrong with itself; empty when it is whole."""
@@ -328,50 +332,6 @@ class Project:
             case_id, box, _, after = history.row_patch(self._db, row)
             self._apply(row, self.case(case_id), _patch(after, box))
 
-    def _read_tables(self) -> tuple[tuple[ClassInfo, ...], tuple[CaseInfo, ...]]:
-        try:
-            classes = tuple(
-                ClassInfo(index=index, name=name, value=value, color=color)
-                for index, name, value, color in self._db.execute(
-                    "SELECT idx, name, value, color FROM class ORDER BY idx"
-                )
-            )
-            rows = self._db.execute(
-                "SELECT id, name, shape, channels, spacing, unit, image_path, mask_path, encoding "
-                'FROM "case" ORDER BY name'
-            )
-            return classes, tuple(_case(*row) for row in rows)
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-            raise ProjectDamagedError(
-                f"The project's record in {self.path} cannot be read ({error}); restore it from a backup."
-            ) from error
-
-
-def _case(
-    id: int,
-    name: str,
-    shape: str,
-    channels: int,
-    spacing: str,
-    unit: str,
-    image: str,
-    mask: str,
-    encoding: str,
-) -> CaseInfo:
-    values = json.loads(encoding)
-    values["values"] = {int(key): value for key, value in values["values"].items()}
-    return CaseInfo(
-        id=id,
-        name=name,
-        shape=tuple(json.loads(shape)),
-        channels=channels,
-        spacing=tuple(json.loads(spacing)),
-        unit=unit,
-        image_path=image,
-        mask_path=mask,
-        encoding=MaskEncoding(**values),
-    )
-
 
 def _patch(blob: bytes | None, box: Box | None) -> Patch | None:
     return None if blob is None or box is None else unpack(blob, box)
@@ -388,5 +348,5 @@ def _check_patch(case: CaseInfo, patch: Patch) -> None:
 
 def _kind_deltas(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> dict[int, int]:
     """How many pixels more or fewer there are of each kind of verification."""
-    change = np.bincount(new.ravel(), minlength=4) - np.bincount(old.ravel(), minlength=4)
-    return {kind: int(change[kind]) for kind in range(1, 4) if change[kind]}
+    change = np.bincount(new.ravel(), minlength=KINDS) - np.bincount(old.ravel(), minlength=KINDS)
+    return {int(kind): int(change[kind]) for kind in Verified if kind and change[kind]}

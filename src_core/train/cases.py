@@ -172,7 +172,7 @@ class WorkingSet(CaseSet):
         shape = work_shape(case.shape, self._max_side)
         label, verified = self._project.read_labels(case)
         label, verified = resize_labels(label, shape), resize_labels(verified, shape)
-        verified[label == IGNORE] = Verified.NO
+        verified[(label == IGNORE) | (verified == Verified.UNSURE)] = Verified.NO
         return torch.from_numpy(label), torch.from_numpy(verified)
 
     def refresh(self) -> bool:
