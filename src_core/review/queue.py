@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from src_core.data.scores import Region, RegionKind
 
@@ -29,6 +29,7 @@ class ReviewQueue:
         self._regions: dict[str, Region] = {}
         self._decided: dict[str, str] = {}
         self._filter: Filter = "all"
+        self._only: dict[str, int] | None = None
         self._current: str | None = None
         self.update(regions, decided or {})
 
@@ -46,12 +47,16 @@ class ReviewQueue:
 
     @property
     def open(self) -> list[Region]:
-        """Regions of the shown kind that wait for a decision, best score first, skipped ones at the end."""
-        waiting = [
-            region
-            for region in self._regions.values()
-            if self._decided.get(region.id, "skip") == "skip" and self._filter in ("all", region.kind)
-        ]
+        """Regions of the shown kind that wait for a decision, best score first, skipped ones at the end.
+
+        With :meth:`show_only`, those in their order, of both kinds.
+        """
+        waiting = [region for region in self._regions.values() if self._decided.get(region.id, "skip") == "skip"]
+        only = self._only
+        if only is not None:
+            drawn = (region for region in waiting if region.id in only)
+            return sorted(drawn, key=lambda region: (region.id in self._decided, only[region.id]))
+        waiting = [region for region in waiting if self._filter in ("all", region.kind)]
         return sorted(waiting, key=lambda region: (region.id in self._decided, -region.score, region.id))
 
     @property
@@ -114,6 +119,15 @@ class ReviewQueue:
         self._filter = kind
         current = self.current
         if current is not None and kind not in ("all", current.kind):
+            self._current = None
+
+    def show_only(self, ids: Sequence[str] | None) -> None:
+        """Show some regions only, in their order, such as those of an audit; None shows all again.
+
+        The region in hand is put down if it is not among them.
+        """
+        self._only = None if ids is None else {region_id: place for place, region_id in enumerate(ids)}
+        if self._only is not None and self._current not in self._only:
             self._current = None
 
     def decide(self, decided: Mapping[str, str]) -> Region | None:

@@ -14,7 +14,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "project.db"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+
+SAMPLES = (
+    """CREATE TABLE IF NOT EXISTS sample (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, author TEXT NOT NULL, purpose TEXT NOT NULL,
+    run TEXT NOT NULL, seed INTEGER NOT NULL, settings TEXT NOT NULL
+)""",
+    """CREATE TABLE IF NOT EXISTS item (
+    sample INTEGER NOT NULL REFERENCES sample, number INTEGER NOT NULL, case_id INTEGER NOT NULL REFERENCES "case",
+    region TEXT NOT NULL, kind TEXT NOT NULL, box TEXT NOT NULL, mask BLOB, label BLOB, proposed BLOB,
+    facts TEXT NOT NULL, PRIMARY KEY (sample, number)
+) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS rating (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, author TEXT NOT NULL, sample INTEGER NOT NULL,
+    item INTEGER NOT NULL, case_id INTEGER NOT NULL, region TEXT NOT NULL, box TEXT NOT NULL, shown TEXT NOT NULL,
+    answer TEXT NOT NULL, seconds REAL, painted BLOB, target INTEGER REFERENCES rating,
+    FOREIGN KEY (sample, item) REFERENCES item
+)""",
+    *(
+        f"""CREATE TRIGGER IF NOT EXISTS {table}_is_never_{name} BEFORE {event} ON {table}
+BEGIN SELECT RAISE(ABORT, 'rows of {table} are never {name}'); END"""
+        for table in ("sample", "item", "rating")
+        for name, event in (("changed", "UPDATE"), ("cut", "DELETE"))
+    ),
+)
+"""Drawn samples, what is asked of them, and the answers; since version 3. Only ever added to, as the journal."""
 
 SCHEMA = """
 CREATE TABLE state (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -41,11 +66,18 @@ BEGIN SELECT RAISE(ABORT, 'rows of the journal are never removed'); END;
 INSERT INTO state VALUES ('applied', 0);
 """
 
-UPGRADE = ("ALTER TABLE journal ADD COLUMN scores TEXT", "PRAGMA user_version = 2")
-"""From version 1, when a project is opened for writing."""
+UPGRADES = {1: ("ALTER TABLE journal ADD COLUMN scores TEXT",), 2: SAMPLES}
+"""From each version to the next, when a project is opened for writing."""
 
-AS_IF_UPGRADED = "CREATE TEMP VIEW journal AS SELECT *, NULL AS scores FROM main.journal"
-"""Lets a connection that may only read see a record of version 1 as if it were of version 2."""
+AS_IF_UPGRADED = {
+    1: ("CREATE TEMP VIEW journal AS SELECT *, NULL AS scores FROM main.journal",),
+    2: (
+        "CREATE TEMP VIEW sample AS SELECT 0 AS id, '' AS time, '' AS author, '' AS purpose, '' AS run, 0 AS seed, "
+        "'' AS settings WHERE 0",
+    ),
+}
+"""Lets a connection that may only read see a record as if it were of the next version. Without samples nobody looks for
+items and ratings."""
 
 
 def create(path: Path) -> sqlite3.Connection:
@@ -54,6 +86,8 @@ def create(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.executescript(SCHEMA)
+    for statement in SAMPLES:
+        connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     return connection
 
@@ -82,8 +116,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         connection.execute("SELECT value FROM state WHERE key = 'applied'").fetchone()
-        if version == 1:
-            _upgrade(connection, write=write)
+        if 1 <= version < SCHEMA_VERSION:
+            _upgrade(connection, version, write=write)
     except sqlite3.Error as error:
         raise ProjectDamagedError(
             f"The project's record {path} cannot be read ({error}); restore it from a backup."
@@ -94,12 +128,15 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     return connection
 
 
-def _upgrade(connection: sqlite3.Connection, *, write: bool) -> None:
+def _upgrade(connection: sqlite3.Connection, version: int, *, write: bool) -> None:
+    steps = UPGRADES if write else AS_IF_UPGRADED
+    statements = [statement for step in range(version, SCHEMA_VERSION) for statement in steps[step]]
     if not write:
-        connection.execute(AS_IF_UPGRADED)
+        for statement in statements:
+            connection.execute(statement)
         return
     with transaction(connection, "The project is as it was."):
-        for statement in UPGRADE:
+        for statement in (*statements, f"PRAGMA user_version = {SCHEMA_VERSION}"):
             connection.execute(statement)
 
 

@@ -41,7 +41,7 @@ def insert(
     stored: dict[str, Any] = {
         **row,
         "action": str(change.action),
-        "box": _box_json(box),
+        "box": box_json(box),
         "before": before,
         "after": after,
         "scores": json.dumps(dict(change.scores)) if change.scores else None,
@@ -53,11 +53,13 @@ def insert(
     return Record(id=cursor.lastrowid, box=box, scores=change.scores, **row)  # type: ignore[arg-type]
 
 
-def _box_json(box: Box | None) -> str | None:
+def box_json(box: Box | None) -> str | None:
+    """A box as JSON."""
     return None if box is None else json.dumps([box.start, box.stop])
 
 
-def _box(text: str | None) -> Box | None:
+def box_of(text: str | None) -> Box | None:
+    """A box from JSON."""
     if text is None:
         return None
     start, stop = json.loads(text)
@@ -80,7 +82,7 @@ def records(db: sqlite3.Connection, limit: int | None = None, row: int | None = 
             region=values[5],
             run=values[6],
             note=values[7],
-            box=_box(values[8]),
+            box=box_of(values[8]),
             target=values[9],
             pixels=values[10],
             scores=json.loads(values[11] or "{}"),
@@ -94,7 +96,7 @@ def row_patch(db: sqlite3.Connection, row: int) -> tuple[int, Box | None, bytes 
     case_id, box, before, after = db.execute(
         "SELECT case_id, box, before, after FROM journal WHERE id = ?", (row,)
     ).fetchone()
-    return case_id, _box(box), before, after
+    return case_id, box_of(box), before, after
 
 
 def patches(db: sqlite3.Connection, case_id: int) -> Iterator[tuple[int, Box, bytes, bytes]]:
@@ -103,7 +105,7 @@ def patches(db: sqlite3.Connection, case_id: int) -> Iterator[tuple[int, Box, by
         "SELECT id, box, before, after FROM journal WHERE case_id = ? AND box IS NOT NULL ORDER BY id", (case_id,)
     )
     for row, text, before, after in rows:
-        box = _box(text)
+        box = box_of(text)
         assert box is not None
         yield row, box, before, after
 

@@ -19,6 +19,7 @@ from src_core.store import arrays, database, history, tables
 from src_core.store.journal import Action, Change, Patch, Record, pack, unpack
 from src_core.store.lock import WriteLock
 from src_core.store.runs import Run, list_runs
+from src_core.store.samples import SampleStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,6 +234,11 @@ class Project:
             if run.has_scores or not scored:
                 return run
         raise InputError(f"Run {fitting[0].name} has no scores yet; make them with 'metadcseg score {self.path}'.")
+
+    @property
+    def samples(self) -> SampleStore:
+        """Samples that were drawn, and the answers to them."""
+        return SampleStore(self._db, write=self.writable)
 
     # ---------------------------------------------------------------- changing
 

@@ -14,7 +14,7 @@ from zarr.codecs import BloscCodec
 
 from src_core.config import TrainingSettings
 from src_core.data.case import Box
-from src_core.data.scores import ImageScore, Region
+from src_core.data.scores import ImageScore, Region, Rest
 from src_core.errors import InputError, ProjectDamagedError, storage_errors
 from src_core.store import arrays
 
@@ -85,7 +85,10 @@ class Run:
 
     def images(self) -> list[ImageScore]:
         """Images by how suspect they are, worst first."""
-        return [ImageScore(**row) for row in self._ranking()["images"]]
+        return [
+            ImageScore(**{**row, "rest": Rest(**row["rest"]) if row.get("rest") else None})
+            for row in self._ranking()["images"]
+        ]
 
     def regions(self) -> list[Region]:
         """Suspect regions, the one that is worth most first."""
