@@ -4,9 +4,9 @@ Usage::
 
     python benchmarks/stopping/speed.py --images 10000 --out /tmp/speed
 
-Images of 64 x 64 px with three regions each in the table of the run; maps are written for those that are decided, and the
-sizes of the others' regions are drawn, since regions of many sizes are what takes time. Wall clock and processor time of :meth:`StopEstimator.now` after each decision: keep, accept, painted and confirmed, whole
-image verified.
+Images of 64 x 64 px with three regions each in the table of the run; maps are written for those that are decided, and
+the sizes of the others' regions are drawn, since regions of many sizes are what takes time. Wall clock and processor
+time of :meth:`StopEstimator.now` after each decision: keep, accept, painted and confirmed, whole image verified.
 """
 
 from __future__ import annotations

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from src_core.review.ledger import Ledger
     from src_core.store.runs import Run
 
     Truth = Mapping[int, NDArray[np.uint8]]
@@ -84,24 +83,23 @@ def verify_whole(project: Project, truth: Truth, case_id: int) -> None:
 
 
 def audited(
-    project: Project, run: Run, ledger: Ledger, wanted: Mapping[str, tuple[bool, int]], seed: int
+    project: Project, estimator: StopEstimator, wanted: Mapping[str, tuple[bool, int]], seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What an audit tells here, and what it should: wrong in the eyes of the annotator, and really wrong, px.
 
     Parameters
     ----------
     project : Project
-    run : Run
-    ledger : Ledger
-        Stays as it is.
+    estimator : StopEstimator
+        Its ledger stays as it is.
     wanted : mapping of region id to (bool, int)
         Whether the annotator would accept it, and its pixels that are really wrong.
     seed : int
     """
-    regions = run.regions()
+    run, regions, ledger = estimator.run, estimator.regions, estimator.ledger()
     left = dict(zip((region.id for region in regions), ledger.left_in_regions, strict=True))
-    audit.draw(project, run, regions, ledger, draws=AUDIT, seed=seed)
-    sample = audit.latest(project, run)
+    audit.draw(project, estimator, draws=AUDIT, seed=seed)
+    sample = audit.latest(project, estimator)
     assert sample is not None
     items = project.samples.items(sample.id)
     by_id = {region.id: region for region in regions}
@@ -146,7 +144,7 @@ def review(project: Project, truth: Truth, seed: int) -> Iterator[tuple[str, dic
         if done.regions in places:
             yield f"{places[done.regions]:.2f}", asdict(estimator.now()), really_left(project, parts, truth)
         if places.get(done.regions) == AUDIT_AT:
-            yield "audit", *audited(project, run, estimator.ledger(), wanted, seed)
+            yield "audit", *audited(project, estimator, wanted, seed)
     order = rng.permutation(list(truth))
     for before, images in zip((0, *CHECKS), CHECKS, strict=False):
         for case_id in order[before:images]:

@@ -33,7 +33,7 @@ def estimate_command(arguments: argparse.Namespace) -> int:
         run = project.run(arguments.run_name)
         estimator = StopEstimator(project, run, rule.last)
         curve = [estimator.now()] if arguments.format == "text" else estimator.curve()
-        audited = audit.current(project, run, estimator.ledger(), LEVEL)
+        audited = audit.current(project, estimator, LEVEL)
     if arguments.format == "csv":
         writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -62,6 +62,7 @@ def estimate_command(arguments: argparse.Namespace) -> int:
 def _print_words(rule: advice.StopRule, now: Estimate, audited: AuditResult | None) -> None:
     print(advice.sentence(now))
     print(advice.where(now))
+    print(advice.basis(now))
     if audited is not None:
         print(advice.of_audit(audited))
     print(advice.verdict(rule, now).words)
@@ -81,12 +82,11 @@ def audit_command(arguments: argparse.Namespace) -> int:
     if arguments.seed < 0:
         raise InputError(f"--seed is {arguments.seed}, expected 0 or more.")
     with Project.open(arguments.project, write=True, author=arguments.author) as project:
-        run = project.run(arguments.run_name)
-        ledger = StopEstimator(project, run).ledger()
-        found = audit.current(project, run, ledger, LEVEL)
+        estimator = StopEstimator(project, project.run(arguments.run_name))
+        found = audit.current(project, estimator, LEVEL)
         if found is None or not found.waiting or arguments.anew:
-            audit.draw(project, run, run.regions(), ledger, draws=arguments.draws, seed=arguments.seed)
-            found = audit.current(project, run, ledger, LEVEL)
+            audit.draw(project, estimator, draws=arguments.draws, seed=arguments.seed)
+            found = audit.current(project, estimator, LEVEL)
         else:
             print("The last audit is not finished; these regions of it are left.", file=sys.stderr)
     writer = csv.writer(sys.stdout, lineterminator="\n")

@@ -111,18 +111,26 @@ def hits(estimate: Estimate) -> str:
 
 
 def where(estimate: Estimate) -> str:
-    """Where the wrong pixels are, and what the estimate rests on."""
+    """Where the wrong pixels are, in one sentence."""
+    return f"About {'; '.join(places(estimate))}."
+
+
+def places(estimate: Estimate) -> tuple[str, str, str]:
+    """Where the wrong pixels are, place by place: in regions, in doubted spots outside of them, in trusted labels."""
     waiting = f"the {estimate.waiting:,} regions that wait" if estimate.waiting != 1 else "the one region that waits"
-    inside = f"{between(estimate.in_regions)} in {waiting}" if estimate.waiting else "none in regions that wait"
-    checked = (
-        f"this was checked on {estimate.checked} whole image{'s' if estimate.checked != 1 else ''}"
-        if estimate.checked
-        else "nobody checked this part: verify some whole images, taken at random, to narrow it"
-    )
     return (
-        f"About {inside}; {between(estimate.doubted)} in doubted spots that no region asks about; "
-        f"{between(estimate.trusted)} in labels that nobody doubts ({checked})."
+        f"{between(estimate.in_regions)} in {waiting}" if estimate.waiting else "none in regions, as none waits",
+        f"{between(estimate.doubted)} in doubted spots that no region asks about",
+        f"{between(estimate.trusted)} in labels that nobody doubts",
     )
+
+
+def basis(estimate: Estimate) -> str:
+    """What the estimate outside of regions rests on."""
+    if estimate.checked:
+        images = f"{estimate.checked} images that were verified whole" if estimate.checked > 1 else "one whole image"
+        return f"What is outside of regions was checked on {images}."
+    return "What is outside of regions was not checked: verify some whole images, taken at random, to know it better."
 
 
 def of_audit(result: AuditResult) -> str:

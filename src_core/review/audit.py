@@ -22,10 +22,9 @@ from src_core.store.samples import Item, Sample
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from src_core.data.scores import Region
     from src_core.review.ledger import Ledger
+    from src_core.review.stopping import StopEstimator
     from src_core.store.project import Project
-    from src_core.store.runs import Run
 
 PURPOSE = "audit"
 DRAWS = 20
@@ -55,9 +54,7 @@ class AuditResult:
     waiting: tuple[str, ...]
 
 
-def draw(
-    project: Project, run: Run, regions: Sequence[Region], ledger: Ledger, *, draws: int = DRAWS, seed: int = 0
-) -> int:
+def draw(project: Project, estimator: StopEstimator, *, draws: int = DRAWS, seed: int = 0) -> int:
     """Draw and store an audit of the regions that are not settled; return the id of the sample.
 
     When there are no more regions than draws, all are taken once.
@@ -69,6 +66,7 @@ def draw(
     """
     if draws < 1:
         raise InputError(f"The number of draws is {draws}, expected 1 or more; 20 is a good start.")
+    run, regions, ledger = estimator.run, estimator.regions, estimator.ledger()
     left = ledger.left_in_regions
     open_ = np.flatnonzero(left > 0)
     if not len(open_):
@@ -87,7 +85,7 @@ def draw(
         "every": every,
         "pixels": float(left.sum()),
         "found": ledger.found_in_regions,
-        "generation": run.generation,
+        "generation": estimator.generation,
     }
     items = [
         Item(
@@ -104,22 +102,19 @@ def draw(
     return project.samples.add(sample, items)
 
 
-def latest(project: Project, run: Run) -> Sample | None:
-    """The newest audit of the scores that are there; None when there is none."""
+def latest(project: Project, estimator: StopEstimator) -> Sample | None:
+    """The newest audit of these scores; None when there is none."""
+    scores = estimator.run.name, estimator.generation
     return next(
-        (
-            sample
-            for sample in project.samples.all(PURPOSE)
-            if sample.run == run.name and sample.settings["generation"] == run.generation
-        ),
+        (sample for sample in project.samples.all(PURPOSE) if (sample.run, sample.settings["generation"]) == scores),
         None,
     )
 
 
-def current(project: Project, run: Run, ledger: Ledger, level: float) -> AuditResult | None:
-    """What the newest audit of the scores that are there tells; None when there is none."""
-    sample = latest(project, run)
-    return None if sample is None else result(sample, project.samples.items(sample.id), ledger, level)
+def current(project: Project, estimator: StopEstimator, level: float) -> AuditResult | None:
+    """What the newest audit of these scores tells now; None when there is none."""
+    sample = latest(project, estimator)
+    return None if sample is None else result(sample, project.samples.items(sample.id), estimator.ledger(), level)
 
 
 def result(sample: Sample, items: Sequence[Item], ledger: Ledger, level: float) -> AuditResult:

@@ -147,17 +147,24 @@ class StopEstimator:
         With scores.
     last : int
         Decisions that the hit rate is told of.
+
+    Attributes
+    ----------
+    run : Run
+    generation : int
+        Of the scores that it was made of; when there are others, make another one.
+    regions : sequence of Region
     """
 
     def __init__(self, project: Project, run: Run, last: int = LAST) -> None:
         self.run = run
         self.last = last
         self.generation = run.generation
-        regions, images = run.regions(), run.images()
-        self._outcomes = Outcomes(project, run, images, regions)
+        self.regions, images = run.regions(), run.images()
+        self._outcomes = Outcomes(project, run, images, self.regions)
         self._outcomes.update()
         rests = {image.case_id: scored_rest(project, run, image) for image in images}
-        self._start = Ledger(regions, rests, self._outcomes.older)
+        self._start = Ledger(self.regions, rests, self._outcomes.older)
         self._ledger = self._start.copy()
         self._taken: list[int] = []
         self._points: dict[int, Estimate] = {}

@@ -177,9 +177,9 @@ def test_drawn_and_decided(project):  # noqa: F811
     estimator = StopEstimator(project, run)
     accept(project, 0)
     with pytest.raises(InputError, match="expected 1 or more"):
-        audit.draw(project, run, run.regions(), estimator.ledger(), draws=0)
-    audit.draw(project, run, run.regions(), estimator.ledger(), draws=3, seed=1)
-    found = audit.current(project, run, estimator.ledger(), LEVEL)
+        audit.draw(project, estimator, draws=0)
+    audit.draw(project, estimator, draws=3, seed=1)
+    found = audit.current(project, estimator, LEVEL)
     assert found.answered == 0
     assert set(found.waiting) < {region.id for region in run.regions()[1:]}
     queue = ReviewQueue(run.regions(), project.decisions())
@@ -196,21 +196,19 @@ def test_drawn_and_decided(project):  # noqa: F811
     assert queue.open == []
     queue.show_only(None)
     assert queue.open
-    done = audit.current(project, run, estimator.ledger(), LEVEL)
+    done = audit.current(project, estimator, LEVEL)
     assert (done.value, done.waiting) == (0, ())
     project.undo()
-    assert audit.current(project, run, estimator.ledger(), LEVEL).waiting == (found.waiting[-1],)
+    assert audit.current(project, estimator, LEVEL).waiting == (found.waiting[-1],)
     write_scores(project)  # other scores: the audit was of others
-    assert audit.current(project, project.run(), StopEstimator(project, project.run()).ledger(), LEVEL) is None
+    assert audit.current(project, StopEstimator(project, project.run()), LEVEL) is None
 
 
 def test_nothing_to_audit(project):  # noqa: F811
-    run = project.run()
     for place in range(6):
         keep(project, place)
-    ledger = StopEstimator(project, run).ledger()
     with pytest.raises(InputError, match="nothing to audit"):
-        audit.draw(project, run, run.regions(), ledger)
+        audit.draw(project, StopEstimator(project, project.run()))
 
 
 # ------------------------------------------------------------------ storage
@@ -326,9 +324,9 @@ def test_the_sentence():
     assert advice.hits(told(last=0, hits=0)) == "No region was decided yet."
     assert "% of" not in advice.sentence(told(foreground=0))
     assert "in the 45 regions that wait" in advice.where(told())
-    assert "nobody checked this part" in advice.where(told())
-    assert "checked on 2 whole images" in advice.where(told(checked=2))
-    assert "none in regions that wait" in advice.where(told(waiting=0))
+    assert "was not checked" in advice.basis(told())
+    assert "checked on 2 images" in advice.basis(told(checked=2))
+    assert "none in regions, as none waits" in advice.where(told(waiting=0))
 
 
 @pytest.mark.parametrize(
