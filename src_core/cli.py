@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_decide,
         _add_simulate,
         _add_estimate,
+        _add_second_rater,
         _add_export,
         _add_predict,
         _add_info,
@@ -155,6 +156,29 @@ def _add_estimate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     audit.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
     audit.add_argument("--author", metavar="NAME", help="who is written into the record (default: login name)")
     audit.set_defaults(run=_lazily("src_core.commands.stopping", "audit_command"))
+
+
+def _add_second_rater(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    second = _command(commands, "second-rater", "another person judges decided regions anew, blind")
+    steps = second.add_subparsers(title="steps", required=True, metavar="STEP")
+    start = _command(steps, "start", "draw regions and decoys for a second rater, and list them")
+    start.add_argument("project", metavar="PROJECT")
+    start.add_argument("--author", required=True, metavar="NAME", help="the second rater")
+    start.add_argument("--share", type=float, default=0.1, metavar="P", help="of the decided regions; default: 0.1")
+    start.add_argument("--decoys", type=float, default=0.2, metavar="P", help="among what is shown; default: 0.2")
+    start.add_argument("--seed", type=int, default=0, metavar="N")
+    start.add_argument("--same-person", action="store_true", help="let a person judge their own decisions")
+    start.add_argument("--anew", action="store_true", help="draw again, although the last sample is not finished")
+    start.set_defaults(run=_lazily("src_core.commands.second_rater", "start"))
+    answer = _command(steps, "answer", "take a second rater's answers from a file")
+    answer.add_argument("project", metavar="PROJECT")
+    answer.add_argument("--author", required=True, metavar="NAME", help="the second rater")
+    answer.add_argument("--decisions", required=True, metavar="FILE", help="CSV item,decision (accept, keep, unsure)")
+    answer.set_defaults(run=_lazily("src_core.commands.second_rater", "answer"))
+    agreement = _command(commands, "agreement", "how far two raters agree, and how often decoys were taken for real")
+    agreement.add_argument("project", metavar="PROJECT")
+    agreement.add_argument("--format", choices=("text", "json"), default="text")
+    agreement.set_defaults(run=_lazily("src_core.commands.second_rater", "agreement_command"))
 
 
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -118,7 +118,7 @@ def _region(
     kind: RegionKind = "ambiguous" if 2 * band > pixels else "error"
     first = np.unravel_index(int(inside.argmax()), inside.shape)
     return Region(
-        id=_region_id(case.name, window, inside, proposed[window]),
+        id=region_id(case.name, window, inside, proposed[window]),
         number=number,
         case_id=case.id,
         image=case.name,
@@ -133,7 +133,8 @@ def _region(
     )
 
 
-def _region_id(name: str, window: tuple[slice, ...], inside: NDArray[np.bool_], proposed: NDArray[np.uint8]) -> str:
+def region_id(name: str, window: tuple[slice, ...], inside: NDArray[np.bool_], proposed: NDArray[np.uint8]) -> str:
+    """Name of a region: its image, and a hash over its pixels and the proposal."""
     digest = hashlib.blake2b(digest_size=4)
     digest.update(repr((name, [(edge.start, edge.stop) for edge in window])).encode())
     digest.update(np.packbits(inside).tobytes())

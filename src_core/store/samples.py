@@ -87,6 +87,20 @@ class Item:
     proposed: NDArray[np.uint8] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def arrays(self) -> tuple[NDArray[np.bool_], NDArray[np.uint8], NDArray[np.uint8]]:
+        """Mask, label and proposal of an item that has them.
+
+        Raises
+        ------
+        ProjectDamagedError
+            If one is missing.
+        """
+        if self.mask is None or self.label is None or self.proposed is None:
+            raise ProjectDamagedError(
+                f"Item {self.number} of a sample lacks the pixels that are shown; restore project.db from a backup."
+            )
+        return self.mask, self.label, self.proposed
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rating:
@@ -233,7 +247,7 @@ class SampleStore:
         return [_rating(row) for row in rows]
 
     def standing(self, sample: int) -> dict[int, Rating]:
-        """Item number to the answer that holds: the last one, if it was not taken back."""
+        """Item number to the answer that holds: the last one that was not taken back."""
         answers: dict[int, dict[int, Rating]] = {}
         for rating in self.ratings(sample):
             if rating.answer == WITHDRAWN:
