@@ -103,8 +103,8 @@ def draw(
             "larger share."
         )
     wanted = round(len(items) * decoys / (1 - decoys))
-    sizes = [int(item.mask.sum()) for item in items if item.mask is not None]
-    pieces = make_pieces(project, wanted, sizes, [(item.case_id, item.box) for item in items], rng)
+    taken = [(item.case_id, item.box, item.arrays()[0]) for item in items]
+    pieces = make_pieces(project, wanted, [int(mask.sum()) for _, _, mask in taken], taken, rng)
     made = _decoy_items(project, pieces, rng)
     mixed = [*items, *made]
     order = rng.permutation(len(mixed)).tolist()

@@ -452,7 +452,7 @@ def test_a_volume_can_be_altered():
     for _ in range(6):
         wrong = _altered(label, 1, 200, rng)
         assert (wrong != label).any()
-        for part in _parts(label, wrong, np.ones(label.shape, bool), 200, rng):
+        for part in _parts(label, wrong, 200, rng):
             assert part.sum() <= 200
             assert connected_components(part, connectivity=3).max() == 1
 
