@@ -17,7 +17,10 @@ import numpy as np
 
 Rows = list[dict[str, Any]]
 
-HEAD = "| stop | wrong left | coverage | truth above | width | bias | in regions | width | bias | wrong vouched |"
+HEAD = (
+    "| stop | wrong left | coverage | truth above | width | bias "
+    "| regions: coverage | regions: width | regions: bias | wrong vouched |"
+)
 AUDIT_HEAD = "| setting | reviews | accepted | coverage | width | bias | coverage of really wrong |"
 
 

@@ -215,8 +215,8 @@ class SecondRaterSession:
         shape = self._project.case(item.case_id).shape
         if painted.shape not in (item.box.shape, shape):
             raise InputError(
-                f"The painting of item {item.number} is {painted.shape}, expected {item.box.shape} as its box or {shape} "
-                "as its image."
+                f"The painting of item {item.number} is {painted.shape}, expected {item.box.shape} as its box or "
+                f"{shape} as its image."
             )
         return painted if painted.shape == item.box.shape else painted[item.box.slices]
 
