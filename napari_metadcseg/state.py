@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from src_core.data.case import ClassInfo
     from src_core.data.scores import Region
-    from src_core.review.queue import Filter
+    from src_core.review.arrival import Arrival
+    from src_core.review.queue import Filter, Order
 
 Status = Literal["verified", "partly", "open"]
 Level = Literal["info", "error"]
@@ -72,9 +73,29 @@ class TrainingState:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewState:
-    """Where a person is in the queue; ``last`` is what was recorded last, in words."""
+    """Where a person is in the queue.
+
+    Attributes
+    ----------
+    regions : tuple of Region
+        That wait for a decision, in order.
+    undecided : float
+        Wrong pixels expected in them, px.
+    last : str
+        What was recorded last, in words.
+    version : int
+        Grows with every change of the record.
+    arrival : Arrival or None
+        What the newest scores changed.
+    """
 
     run: str = ""
+    regions: tuple[Region, ...] = ()
+    order: Order = "worth"
+    searched: str = ""
+    undecided: float = 0.0
+    version: int = 0
+    arrival: Arrival | None = None
     region: Region | None = None
     position: int = 0
     open: int = 0

@@ -12,17 +12,20 @@ from src_core.data.case import vouched
 from src_core.store.journal import Action
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_metadcseg.reviewing import ReviewDesk
     from napari_metadcseg.state import Status
     from src_core.data.case import CaseInfo
+    from src_core.data.scores import ImageScore
     from src_core.review.queue import ReviewQueue
     from src_core.store.project import Project
-    from src_core.store.runs import Run
 
 
-def project_state(project: Project, run: Run | None, queue: ReviewQueue) -> ProjectState:
+def project_state(project: Project, images: Iterable[ImageScore], queue: ReviewQueue) -> ProjectState:
     """What is shown of a project: a row an image, and how much is verified."""
     verified = {case_id: vouched(kinds) for case_id, kinds in project.verified_counts().items()}
-    scores = {} if run is None else {row.case_id: row.score for row in run.images()}
+    scores = {row.case_id: row.score for row in images}
     waiting = Counter(region.case_id for region in queue.open)
     rows = tuple(
         ImageRow(case.id, case.name, _status(verified.get(case.id, 0), case), waiting[case.id], scores.get(case.id))
@@ -53,17 +56,26 @@ def _status(verified: int, case: CaseInfo) -> Status:
     return "verified" if verified >= prod(case.shape) else "partly"
 
 
-def review_state(before: ReviewState, project: Project, run: Run | None, queue: ReviewQueue) -> ReviewState:
+def review_state(before: ReviewState, desk: ReviewDesk) -> ReviewState:
     """What is shown of the queue; ``before`` gives what was recorded last."""
+    project, queue = desk.project, desk.queue
+    assert project is not None
+    waiting = before.regions if before.regions == (now := tuple(queue.open)) else now
     return replace(
         before,
-        run="" if run is None else run.name,
+        run="" if desk.run is None else desk.run.name,
+        regions=waiting,
+        order=queue.order,
+        searched=queue.searched,
+        undecided=sum(region.score for region in waiting),
         region=queue.current,
         position=queue.position,
-        open=len(queue.open),
+        open=len(waiting),
         errors=queue.count("error"),
         ambiguous=queue.count("ambiguous"),
         filter=queue.filter,
         can_undo=project.can_undo,
         can_redo=project.can_redo,
+        version=project.version()[0],
+        arrival=desk.arrival,
     )

@@ -131,6 +131,8 @@ def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--order", choices=orders, default="trust", help="of the regions; default: trust")
     parser.add_argument("--regions", type=int, metavar="N", help="only the first N")
     parser.add_argument("--sloppiness", type=float, default=0.0, metavar="P", help="chance of a wrong decision")
+    words = "never paint: accept or keep, whichever has more right pixels"
+    parser.add_argument("--no-painting", dest="paints", action="store_false", help=words)
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--format", choices=("csv", "json"), default="csv")
     parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")

@@ -157,22 +157,25 @@ class Scene:
         self._ours[PROPOSAL] = layer
 
     def _show_region(self) -> None:
-        region, case = self.controller.state.review.region, self.controller.case
-        numbers = None if region is None else self.controller.read_map("regions")
-        if region is None or case is None or region.case_id != case.id or numbers is None:
+        case = self.controller.case
+        hand = None if self.controller.state.review.region is None else self.controller.hand()
+        if hand is None or case is None or hand.region.case_id != case.id:
             if self._alive(REGION):  # hidden, not removed: napari takes a third of a second to remove a layer
                 self._ours[REGION].visible = False
             return
-        mask = (numbers == region.number).astype(np.uint8)
+        region = hand.region
+        mask = hand.window_mask.astype(np.uint8)
+        corner = [s * a for s, a in zip(case.spacing, hand.window.start, strict=True)]
         colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: REGION_COLORS[region.kind]})
         if self._alive(REGION):
             self._ours[REGION].data = mask
             self._ours[REGION].colormap = colors
             self._ours[REGION].scale = case.spacing
+            self._ours[REGION].translate = corner
             self._ours[REGION].visible = True
         else:
             active = self.viewer.layers.selection.active
-            layer = self.viewer.add_labels(mask, name=REGION, colormap=colors, scale=case.spacing)
+            layer = self.viewer.add_labels(mask, name=REGION, colormap=colors, scale=case.spacing, translate=corner)
             layer.contour = 2
             layer.editable = False
             self._ours[REGION] = layer

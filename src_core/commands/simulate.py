@@ -43,7 +43,9 @@ def simulate(arguments: argparse.Namespace) -> int:
         queue = _in_order(project, run, arguments.order, rng)[: arguments.regions]
         copy = copy_project(project, Path(folder) / project.path.name)
         with Project.open(copy, write=True, author="simulated annotator") as work, bar() as progress:
-            annotator = SimulatedAnnotator(work, run, truth, sloppiness=arguments.sloppiness, rng=rng)
+            annotator = SimulatedAnnotator(
+                work, run, truth, sloppiness=arguments.sloppiness, paints=arguments.paints, rng=rng
+            )
             task = progress.add_task("reviewing", total=len(queue) + 1, note="")
             rows = []
             for row in annotator.review(queue):

@@ -32,6 +32,8 @@ def accept(
 ) -> Change:
     """The proposal is right: it becomes the label of the region, and is verified.
 
+    What somebody has vouched for meanwhile stays as it is, unless it is this very region that is decided anew.
+
     Parameters
     ----------
     project : Project
@@ -98,8 +100,17 @@ def scores_of(region: Region) -> dict[str, float | str]:
     }
 
 
-def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8]) -> Change | None:
+def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8], note: str = "") -> Change | None:
     """A stroke: the label changes; what was verified before stays so, as corrected by the same hand.
+
+    Parameters
+    ----------
+    project : Project
+    case : CaseInfo
+    box : Box
+    label : array, uint8, shape of the box
+    note : str
+        What made the stroke, if it was not a brush.
 
     Returns
     -------
@@ -119,7 +130,7 @@ def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8]) -
     verified = project.read_verified(case, box)
     kinds = kinds_of(project.read_given(case, box), label)
     verified = np.where(changed & is_verified(verified), kinds, verified)
-    return Change(case.id, Action.EDIT, Patch(box, label, verified.astype(np.uint8)))
+    return Change(case.id, Action.EDIT, Patch(box, label, verified.astype(np.uint8)), note=note)
 
 
 def verify_image(project: Project, case: CaseInfo) -> Change:
@@ -142,10 +153,13 @@ def _settle(
 ) -> Change:
     case = project.case(region.case_id)
     label = project.read_label(case, region.box)
+    verified = project.read_verified(case, region.box)
     inside = inside & (wanted != IGNORE)
+    if region.id not in project.decisions():
+        inside = inside & ~is_verified(verified)
     label = np.where(inside, wanted, label).astype(np.uint8)
     kinds = kinds_of(project.read_given(case, region.box), label)
-    verified = np.where(inside, kinds, project.read_verified(case, region.box)).astype(np.uint8)
+    verified = np.where(inside, kinds, verified).astype(np.uint8)
     patch = Patch(region.box, label, verified)
     return Change(case.id, action, patch, region=region.id, run=run, scores=scores_of(region))
 

@@ -137,9 +137,9 @@ class Project:
             raise InputError(f"Project {self.name} has no image {key!r}; 'metadcseg info' lists them.")
         return found
 
-    def read_image(self, case: CaseInfo) -> NDArray[Any]:
-        """Image, ``(H, W)`` or ``(H, W, channels)``, dtype of the source."""
-        return self._arrays.read(case.id, "image")
+    def read_image(self, case: CaseInfo, box: Box | None = None) -> NDArray[Any]:
+        """Image, ``(H, W)`` or ``(H, W, channels)``, dtype of the source; or a box of it."""
+        return self._arrays.read(case.id, "image", box)
 
     def read_given(self, case: CaseInfo, box: Box | None = None) -> NDArray[np.uint8]:
         """Label of the source mask, uint8 class index, 255 where there is none."""
@@ -245,6 +245,10 @@ class Project:
     def can_redo(self) -> bool:
         """True when there is a change to repeat."""
         return self.writable and bool(self._redo)
+
+    def undoable(self) -> tuple[int, ...]:
+        """Rows of the journal that can be turned back; the next one is last."""
+        return tuple(self._undo)
 
     def commit(self, change: Change) -> Record:
         """Record a change for good, then apply it.
