@@ -74,7 +74,7 @@ class RecordModel(QAbstractTableModel):
 
     def _texts(self, record: Record) -> tuple[str, ...]:
         when = datetime.fromisoformat(record.time).astimezone()
-        words = WORDS.get(str(record.action), str(record.action)) + (f": {record.note}" if record.note else "")
+        words = record.note or WORDS.get(str(record.action), str(record.action))
         turned_back = record.id not in self.standing and str(record.action) not in ("undo", "redo", "import")
         return (
             f"{when:%d %b %H:%M}",

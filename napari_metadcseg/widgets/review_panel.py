@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFrame, QVBoxLayout, QWidget
 
 from napari_metadcseg.widgets.legend import Legend
-from napari_metadcseg.widgets.parts import button, heading, row, text
+from napari_metadcseg.widgets.parts import Folds, button, heading, row, text
 from napari_metadcseg.widgets.preview import Preview, outlined
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ class ReviewPanel(QWidget):
         self.last = text()
         self.last.setObjectName("last")
         layout.addWidget(self.last)
-        layout.addWidget(heading("Overlays"))
         self.legend = Legend(scene)
-        layout.addWidget(self.legend)
+        self.folds = Folds({"Overlays": self.legend})
+        layout.addWidget(self.folds)
         layout.addStretch(1)
         self.help = button("", "Show all keys", self.help_asked.emit, "help")
         self.preferences = button(
@@ -181,7 +181,7 @@ def region_text(region: Region, classes: tuple[ClassInfo, ...], case: CaseInfo |
     return (
         f"{KINDS[region.kind][1]}\n{region.image}: labelled {given}, the model proposes {proposed}.\n"
         f"{area_text(region.pixels, case)}, about {region.score:,.0f} px of it wrong; trust in the label "
-        f"{100 * region.trust:.0f} %."
+        f"{100 * region.trust:.0f} %."
     )
 
 
