@@ -57,6 +57,16 @@ def test_regions_by_hand(case):
     assert all(region.id.startswith(f"{case.name}#") for region in regions)
 
 
+def test_a_region_goes_as_far_as_the_proposal_differs(case):
+    maps = blank()
+    doubt(maps, slice(2, 12), slice(2, 12), trust=0.9)  # not doubted by itself
+    doubt(maps, slice(30, 40), slice(30, 40), trust=0.9)
+    maps["trust"][35, 35] = 0.6  # one doubted pixel
+    (found,), _ = find_regions(case, uncertainty=NO_BAND, **maps)
+    assert (found.box, found.pixels) == (Box((30, 30), (40, 40)), 100)
+    assert found.score == pytest.approx(99 * 0.1 + 0.4, rel=1e-4)
+
+
 def test_verified_unlabelled_and_agreeing_pixels_are_no_regions(case):
     for name, value in (("verified", Verified.CONFIRMED), ("label", IGNORE), ("proposed", 0)):
         maps = blank()
@@ -83,7 +93,7 @@ def test_the_id_names_the_pixels_and_the_proposal(case):
     doubt(maps, slice(2, 12), slice(2, 12), trust=0.3)  # other trust, same question
     (second,), _ = find_regions(case, uncertainty=NO_BAND, **maps)
     assert first.id == second.id
-    maps["trust"][5, 5] = 1.0
+    maps["proposed"][5, 5] = 0
     (third,), _ = find_regions(case, uncertainty=NO_BAND, **maps)
     assert third.id != first.id
 
