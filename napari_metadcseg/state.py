@@ -53,6 +53,8 @@ class TrainingState:
         Images scored so far, once scoring has begun.
     verified : tuple or None
         Verified pixels in use: in all, corrected, confirmed, background.
+    verified_classes : tuple of int
+        The same by class.
     """
 
     worker: WorkerState = WorkerState.IDLE
@@ -65,6 +67,7 @@ class TrainingState:
     losses: tuple[float, ...] = ()
     scored: tuple[int, int] | None = None
     verified: tuple[int, int, int, int] | None = None
+    verified_classes: tuple[int, ...] = ()
     notices: tuple[str, ...] = ()
     error: str = ""
     details: str = ""

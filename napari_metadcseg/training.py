@@ -149,7 +149,9 @@ class TrainingDesk:
         elif message.type == "verified":
             kinds = ("pixels", "corrected", "confirmed", "background")
             pixels, corrected, confirmed, background = (int(data[kind]) for kind in kinds)
-            self.state = replace(self.state, verified=(pixels, corrected, confirmed, background))
+            classes = tuple(int(count) for count in data.get("classes", ()))
+            kinds_of_pixels = (pixels, corrected, confirmed, background)
+            self.state = replace(self.state, verified=kinds_of_pixels, verified_classes=classes)
         elif message.type == "notice":
             self.state = replace(self.state, notices=(*self.state.notices, data["text"]))
         elif message.type == "scoring":

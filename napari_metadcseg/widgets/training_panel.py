@@ -12,7 +12,7 @@ from src_core.worker.states import WorkerState
 
 if TYPE_CHECKING:
     from napari_metadcseg.controller import Controller
-    from napari_metadcseg.state import TrainingState, UiState
+    from napari_metadcseg.state import ProjectState, TrainingState, UiState
 
 PRESETS = (
     (
@@ -117,7 +117,7 @@ class TrainingPanel(QWidget):
         self._show_progress(training)
         self.status.setText(status_text(training))
         self.plot.show_losses(training.losses, training.steps)
-        self.verified.setText(verified_text(training))
+        self.verified.setText(verified_text(training, state.project))
         self.notices.setText("\n".join(f"• {notice}" for notice in training.notices))
         self.details_button.setVisible(bool(training.details))
         self.details.setText(training.details)
@@ -155,12 +155,16 @@ def duration(seconds: float) -> str:
     return f"about {max(seconds, 1):.0f} seconds"
 
 
-def verified_text(training: TrainingState) -> str:
-    """Verified pixels in use, by kind."""
+def verified_text(training: TrainingState, project: ProjectState | None = None) -> str:
+    """Verified pixels in use, by kind and by class."""
     if training.verified is None:
         return ""
     pixels, corrected, confirmed, background = training.verified
-    return (
+    text = (
         f"Verified pixels in use: {pixels:,} (corrected {corrected:,}, confirmed {confirmed:,}, "
         f"background {background:,})"
     )
+    if project is None or len(training.verified_classes) != len(project.classes):
+        return text
+    parts = zip(project.classes, training.verified_classes, strict=True)
+    return f"{text}\nBy class: {', '.join(f'{info.name} {count:,}' for info, count in parts)}"

@@ -50,9 +50,9 @@ def find_regions(
     """Connected groups of pixels that have one label now and another proposal, where at least one label is doubted.
 
     A group is taken whole, also where its pixels are doubted less: to accept it is to have the outline that the model
-    would draw, not a ragged one between the two. One decision settles one region, so its score is the number of wrong pixels expected in it, the sum of
-    ``1 - trust``. A region most of which lies in the uncertainty band is an ambiguous boundary, others are probable
-    errors.
+    would draw, not a ragged one between the two. One decision settles one region, so its score is the number of wrong
+    pixels expected in it, the sum of ``1 - trust``. A region most of which lies in the uncertainty band is an ambiguous
+    boundary, others are probable errors.
 
     Parameters
     ----------
