@@ -57,12 +57,12 @@ class Controller:
     state : UiState
     changed : Signal(UiState, UiState)
         New and old state.
-    labels_changed : Signal(int)
-        Case whose label or verified mask was changed by something else than painting.
+    labels_changed : Signal(int, Box or None)
+        Case whose label or verified mask was changed by something else than painting, and where; None: anywhere.
     """
 
     changed = Signal(object, object)
-    labels_changed = Signal(int)
+    labels_changed = Signal(int, object)
 
     def __init__(self, desk: TrainingDesk | None = None) -> None:
         self.state = UiState()
@@ -99,7 +99,7 @@ class Controller:
             return
         review = parts.pop("review", self.state.review)
         self._set(
-            project=project_state(project, self.review.images, self.queue),
+            project=project_state(self.state.project, project, self.review.images, self.queue),
             review=review_state(review, self.review),
             **parts,
         )
@@ -209,9 +209,9 @@ class Controller:
         if self._guarded(self.review.take_scores) and self.run is not None:
             self._refresh(message=Message(text=arrival_text(self.review)))
 
-    def read_map(self, name: str) -> NDArray[Any] | None:
+    def read_map(self, name: str, box: Box | None = None) -> NDArray[Any] | None:
         """A score map of the image that is shown; None when there is none. What is verified since is trusted."""
-        return None if self.case is None else self.review.read_map(self.case, name)
+        return None if self.case is None else self.review.read_map(self.case, name, box)
 
     def hand(self) -> Hand | None:
         """The region in hand with its pixels; None when there is none or it cannot be read."""
@@ -338,7 +338,7 @@ class Controller:
         def act() -> None:
             records = self.review.undo_to(row)
             for case_id in {record.case_id for record in records}:
-                self.labels_changed.emit(case_id)
+                self.labels_changed.emit(case_id, None)
             self._recorded(records[-1], records[-1].case_id)
             self.say(f"{len(records)} changes were turned back; Redo (Shift-U) repeats them one by one.")
 
@@ -363,8 +363,8 @@ class Controller:
         name = self.project.case(record.case_id).name
         changed = f", {record.pixels:,} px changed" if record.pixels else ""
         text = f"{_DONE[record.action]} ({name}{changed})."
-        if not painted:
-            self.labels_changed.emit(record.case_id)
+        if not painted and record.box is not None:
+            self.labels_changed.emit(record.case_id, record.box)
         review = replace(self.state.review, last=text)
         self._refresh(case_id=case_id, review=review, message=Message())
 

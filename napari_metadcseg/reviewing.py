@@ -129,16 +129,16 @@ class ReviewDesk:
         if self.project is not None:
             self.queue.set_decided(settled(self.project, self.queue))
 
-    def read_map(self, case: CaseInfo, name: str) -> NDArray[Any] | None:
-        """A score map of an image; None when there is none. What is verified since is trusted."""
+    def read_map(self, case: CaseInfo, name: str, box: Box | None = None) -> NDArray[Any] | None:
+        """A score map of an image, or a box of it; None when there is none. What is verified since is trusted."""
         if self.project is None or self.run is None:
             return None
         try:
-            values = self.run.read_map(case.id, name)
+            values = self.run.read_map(case.id, name, box)
         except MetaDCSegError:
             logger.info("No %s map of %s.", name, case.name)
             return None
-        return np.where(is_verified(self.project.read_verified(case)), 1, values) if name == "trust" else values
+        return np.where(is_verified(self.project.read_verified(case, box)), 1, values) if name == "trust" else values
 
     # ---------------------------------------------------------------- the region in hand
 

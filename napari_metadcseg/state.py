@@ -32,7 +32,7 @@ class ImageRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectState:
-    """The project that is open."""
+    """The project that is open; ``basis`` tells from what these figures were derived."""
 
     path: Path
     name: str
@@ -41,6 +41,7 @@ class ProjectState:
     rows: tuple[ImageRow, ...]
     verified_images: int
     verified_pixels: int
+    basis: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

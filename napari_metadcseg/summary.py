@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from src_core.store.project import Project
 
 
-def project_state(project: Project, images: Iterable[ImageScore], queue: ReviewQueue) -> ProjectState:
-    """What is shown of a project: a row an image, and how much is verified."""
+def project_state(
+    before: ProjectState | None, project: Project, images: Iterable[ImageScore], queue: ReviewQueue
+) -> ProjectState:
+    """What is shown of a project: a row an image, and how much is verified; ``before`` if nothing has changed."""
+    basis = (project.path, project.writable, project.version()[0], queue.revision)
+    if before is not None and before.basis == basis:
+        return before
     verified = {case_id: vouched(kinds) for case_id, kinds in project.verified_counts().items()}
     scores = {row.case_id: row.score for row in images}
     waiting = Counter(region.case_id for region in queue.open)
@@ -39,6 +44,7 @@ def project_state(project: Project, images: Iterable[ImageScore], queue: ReviewQ
         rows=rows,
         verified_images=sum(row.status == "verified" for row in rows),
         verified_pixels=sum(verified.values()),
+        basis=basis,
     )
 
 
@@ -67,7 +73,7 @@ def review_state(before: ReviewState, desk: ReviewDesk) -> ReviewState:
         regions=waiting,
         order=queue.order,
         searched=queue.searched,
-        undecided=sum(region.score for region in waiting),
+        undecided=before.undecided if waiting is before.regions else sum(region.score for region in waiting),
         region=queue.current,
         position=queue.position,
         open=len(waiting),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from src_core.data.case import CaseInfo
 
 IMAGE, LABEL, PROPOSAL, REGION = "image", "label", "proposal", "region"
+TRUST = OVERLAYS[0]
 LEAST_EXTENT = 16
 """Smaller regions are shown as if they were this large, px, so that their surroundings stay in sight."""
 
@@ -66,10 +67,10 @@ class Scene:
         if new.review.region != old.review.region or new.case_id != old.case_id:
             self._show_region()
 
-    def _on_labels_changed(self, case_id: int) -> None:
+    def _on_labels_changed(self, case_id: int, box: Box | None) -> None:
         if case_id == self.controller.state.case_id:
-            self.reload_label()
-            self._show_overlay(OVERLAYS[0])  # what is verified now is trusted
+            self.reload_label(box)
+            self._reload_trust(box)  # what is verified now is trusted
 
     # ---------------------------------------------------------------- layers
 
@@ -206,11 +207,25 @@ class Scene:
         if not self.controller.stroke(case.id, box, painted_label(layer.data, event.value, box)):
             self.reload_label()
 
-    def reload_label(self) -> None:
-        """Show the label as it is recorded."""
+    def reload_label(self, box: Box | None = None) -> None:
+        """Show the label as it is recorded, in a box or everywhere."""
         project, case = self.controller.project, self.controller.case
-        if project is not None and case is not None and self._alive(LABEL):
+        if project is None or case is None or not self._alive(LABEL):
+            return
+        if box is None:
             self._ours[LABEL].data = project.read_label(case)
+        else:
+            self._ours[LABEL].data[box.slices] = project.read_label(case, box)
+            self._ours[LABEL].refresh()
+
+    def _reload_trust(self, box: Box | None) -> None:
+        if box is None or not self._alive(TRUST.key):
+            self._show_overlay(TRUST)
+            return
+        values = self.controller.read_map(TRUST.key, box)
+        if values is not None:
+            self._ours[TRUST.key].data[box.slices] = values
+            self._ours[TRUST.key].refresh()
 
     # ---------------------------------------------------------------- switches
 

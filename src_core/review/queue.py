@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class ReviewQueue:
     regions : iterable of Region
     decided : mapping of region id to action
         As from :meth:`~src_core.store.project.Project.decisions`.
+
+    Attributes
+    ----------
+    revision : int
+        Grows whenever other regions may be open.
     """
 
     def __init__(self, regions: Iterable[Region] = (), decided: Mapping[str, str] | None = None) -> None:
@@ -41,7 +47,10 @@ class ReviewQueue:
         self._order: Order = "worth"
         self._search = ""
         self._current: Region | None = None
+        self._sorted: list[Region] = []
         self._open: list[Region] | None = None
+        self._counts: Counter[str] | None = None
+        self.revision = 0
         self.update(regions, decided or {})
 
     # ---------------------------------------------------------------- what there is
@@ -70,9 +79,10 @@ class ReviewQueue:
     def open(self) -> list[Region]:
         """Regions of the shown kind that wait for a decision, in order, skipped ones at the end."""
         if self._open is None:
-            waiting = [region for region in self._regions.values() if self._is_shown(region)]
-            key = ORDERS[self._order]
-            self._open = sorted(waiting, key=lambda region: (region.id in self._decided, key(region)))
+            waiting = [region for region in self._sorted if self._is_shown(region)]
+            skipped = [region for region in waiting if region.id in self._decided]
+            fresh = [region for region in waiting if region.id not in self._decided] if skipped else waiting
+            self._open = fresh + skipped
         return self._open
 
     @property
@@ -92,13 +102,20 @@ class ReviewQueue:
 
     def count(self, kind: RegionKind) -> int:
         """Number of regions of a kind without a decision."""
-        return sum(region.kind == kind and region.id not in self._decided for region in self._regions.values())
+        if self._counts is None:
+            self._counts = Counter(region.kind for region in self._sorted if region.id not in self._decided)
+        return self._counts[kind]
+
+    def _forget(self) -> None:
+        """What is open has to be looked up anew."""
+        self._open = None
+        self.revision += 1
 
     def _is_shown(self, region: Region) -> bool:
         return (
             self._decided.get(region.id, "skip") == "skip"
-            and self._filter in ("all", region.kind)
-            and self._search.casefold() in region.image.casefold()
+            and (self._filter == "all" or self._filter == region.kind)
+            and (not self._search or self._search.casefold() in region.image.casefold())
         )
 
     def _place(self) -> int:
@@ -147,17 +164,21 @@ class ReviewQueue:
 
     def show(self, kind: Filter) -> None:
         """Show one kind of regions only; the region in hand is put down if it is of another kind."""
-        self._filter, self._open = kind, None
+        self._filter = kind
+        self._forget()
         if self._current is not None and kind not in ("all", self._current.kind):
             self._current = None
 
     def search(self, text: str) -> None:
         """Show regions of images whose name contains a text; the region in hand stays in hand."""
-        self._search, self._open = text.strip(), None
+        self._search = text.strip()
+        self._forget()
 
     def sort(self, order: Order) -> None:
         """Sort in another way; the region in hand stays in hand."""
-        self._order, self._open = order, None
+        self._order = order
+        self._sorted = sorted(self._regions.values(), key=ORDERS[order])
+        self._forget()
 
     def decide(self, decided: Mapping[str, str]) -> Region | None:
         """Take note of all decisions and move on to the region that follows.
@@ -180,11 +201,13 @@ class ReviewQueue:
 
     def set_decided(self, decided: Mapping[str, str]) -> None:
         """Take note of all decisions without moving, as after an undo."""
-        self._decided, self._open = dict(decided), None
+        self._decided, self._counts = dict(decided), None
+        self._forget()
 
     def update(self, regions: Iterable[Region], decided: Mapping[str, str]) -> None:
         """Take new scores; the region in hand stays in hand, with its new figures if it is among them."""
         self._regions = {region.id: region for region in regions}
+        self.sort(self._order)
         self.set_decided(decided)
         if self._current is not None:
             self._current = self._regions.get(self._current.id, self._current)

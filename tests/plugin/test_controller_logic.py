@@ -107,7 +107,7 @@ def test_opening_takes_the_worst_region_in_hand(controller):
 def test_accepting_everything_cleans_the_masks_and_empties_the_queue(controller, scored):
     before = wrong(controller, scored[1])
     changed = []
-    controller.labels_changed.connect(changed.append)
+    controller.labels_changed.connect(lambda case_id, _box: changed.append(case_id))
     count = len(controller.queue.open)
     for _ in range(count):
         controller.accept()
