@@ -70,23 +70,30 @@ def records(db: sqlite3.Connection, limit: int | None = None, row: int | None = 
         f"SELECT {_COLUMNS} FROM journal WHERE ?1 IS NULL OR id = ?1 ORDER BY id DESC LIMIT ?2",
         (row, -1 if limit is None else limit),
     )
-    return [
-        Record(
-            id=values[0],
-            time=values[1],
-            author=values[2],
-            case_id=values[3],
-            action=Action(values[4]),
-            region=values[5],
-            run=values[6],
-            note=values[7],
-            box=_box(values[8]),
-            target=values[9],
-            pixels=values[10],
-            scores=json.loads(values[11] or "{}"),
-        )
-        for values in rows
-    ]
+    return [_record(values) for values in rows]
+
+
+def stream(db: sqlite3.Connection, upto: int) -> Iterator[Record]:
+    """Rows without their pixels, oldest first, one at a time, none after ``upto``."""
+    rows = db.execute(f"SELECT {_COLUMNS} FROM journal WHERE id <= ? ORDER BY id", (upto,))
+    return (_record(values) for values in rows)
+
+
+def _record(values: tuple[Any, ...]) -> Record:
+    return Record(
+        id=values[0],
+        time=values[1],
+        author=values[2],
+        case_id=values[3],
+        action=Action(values[4]),
+        region=values[5],
+        run=values[6],
+        note=values[7],
+        box=_box(values[8]),
+        target=values[9],
+        pixels=values[10],
+        scores=json.loads(values[11] or "{}"),
+    )
 
 
 def row_patch(db: sqlite3.Connection, row: int) -> tuple[int, Box | None, bytes | None, bytes | None]:
@@ -108,14 +115,14 @@ def patches(db: sqlite3.Connection, case_id: int) -> Iterator[tuple[int, Box, by
         yield row, box, before, after
 
 
-def stacks(db: sqlite3.Connection) -> tuple[list[int], list[int]]:
+def stacks(db: sqlite3.Connection, upto: int | None = None) -> tuple[list[int], list[int]]:
     """Rows that can be turned back, and rows that can be repeated; the next one is last.
 
-    Imported masks are where a project starts, so they cannot be turned back.
+    Imported masks are where a project starts, so they cannot be turned back. With ``upto``, as it was after that row.
     """
     undo: list[int] = []
     redo: list[int] = []
-    for row, action in db.execute("SELECT id, action FROM journal ORDER BY id"):
+    for row, action in db.execute("SELECT id, action FROM journal WHERE ?1 IS NULL OR id <= ?1 ORDER BY id", (upto,)):
         if action == Action.UNDO:
             redo.append(undo.pop())
         elif action == Action.REDO:
@@ -126,10 +133,10 @@ def stacks(db: sqlite3.Connection) -> tuple[list[int], list[int]]:
     return undo, redo
 
 
-def standing(db: sqlite3.Connection) -> set[int]:
-    """Rows of changes that hold: imported masks, and what was done and not turned back."""
+def standing(db: sqlite3.Connection, upto: int | None = None) -> set[int]:
+    """Rows of changes that hold: imported masks, and what was done and not turned back (until row ``upto``)."""
     imported = (row for (row,) in db.execute("SELECT id FROM journal WHERE action = ?", (Action.IMPORT,)))
-    return {*imported, *stacks(db)[0]}
+    return {*imported, *stacks(db, upto)[0]}
 
 
 def decisions(db: sqlite3.Connection) -> dict[str, str]:

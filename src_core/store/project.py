@@ -200,6 +200,19 @@ class Project:
             if row in standing:
                 yield self.record(row), unpack(after, box)
 
+    def records(self, upto: int) -> Iterator[Record]:
+        """Rows of the journal until ``upto``, oldest first, one at a time."""
+        return history.stream(self._db, upto)
+
+    def standing(self, upto: int | None = None) -> set[int]:
+        """Rows of changes that hold, those that were turned back left out; as it was after row ``upto``."""
+        return history.standing(self._db, upto)
+
+    def patch_after(self, row: int) -> Patch | None:
+        """Pixels after one row of the journal; None when it changed none."""
+        _, box, _, after = history.row_patch(self._db, row)
+        return _patch(after, box)
+
     def database_faults(self) -> list[str]:
         """What the database finds wrong with itself; empty when it is whole."""
         return database.faults(self._db)
