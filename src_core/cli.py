@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         _add_decide,
         _add_simulate,
         _add_export,
+        _add_report,
         _add_predict,
         _add_info,
         _add_window,
@@ -152,6 +153,16 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--format", default="same", help="same (default), png, tiff or npy")
     parser.add_argument("--run", dest="run_name", metavar="NAME")
     parser.set_defaults(run=_lazily("src_core.commands.data", "export_command"))
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "report", "write what was found and changed as a page to read, or as JSON")
+    parser.add_argument("project", metavar="PROJECT", help="is only read, also while somebody works on it")
+    parser.add_argument("file", metavar="OUT", help="OUT.html: one page with pictures; OUT.json: the same figures")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
+    parser.add_argument("--pictures", type=int, default=12, metavar="N", help="of the N most changed images (12)")
+    parser.add_argument("--sources", action="store_true", help="name the source files, too")
+    parser.set_defaults(run=_lazily("src_core.commands.report", "report"))
 
 
 def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
