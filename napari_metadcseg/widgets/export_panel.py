@@ -35,6 +35,13 @@ CHOICES = (
     ),
     ("trust", "Trust maps", "float32, 0 (doubted) to 1 (trusted)", False),
     ("uncertainty", "Uncertainty maps", "float32, 0 to 1", False),
+    (
+        "report",
+        "Report (HTML and JSON)",
+        "What was found and changed, by whom, with pictures: a page to read and hand on, and its figures for programs. "
+        "It names images and people, but no folders",
+        False,
+    ),
 )
 NEEDS_SCORES = frozenset({"proposed", "trust", "uncertainty"})
 
