@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QInputDialog, QMessageBox, QScrollArea, QTabWidget, Q
 from napari_metadcseg import preferences
 from napari_metadcseg.background import run_in_background
 from napari_metadcseg.controller import Controller
+from napari_metadcseg.exporting import export_all
 from napari_metadcseg.keybindings import Bindings, KeyTable
 from napari_metadcseg.layers.scene import Scene
 from napari_metadcseg.projects import ProjectDialogs
@@ -22,7 +23,6 @@ from napari_metadcseg.widgets.record_panel import RecordPanel
 from napari_metadcseg.widgets.review_panel import ReviewPanel
 from napari_metadcseg.widgets.training_panel import TrainingPanel
 from src_core.errors import StorageError
-from src_core.store.export import export
 from src_core.store.project import Project, default_author
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class MetaDCSegWidget(QWidget):
 
         def work() -> list[Path]:
             with Project.open(path) as reader:
-                return export(reader, folder, what, run=run)
+                return export_all(reader, folder, what, run=run)
 
         def done(written: list[Path]) -> None:
             self.export_panel.show_busy(False)

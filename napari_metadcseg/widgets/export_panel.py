@@ -24,7 +24,8 @@ CHOICES = (
     (
         "provenance",
         "Where each pixel comes from",
-        "0 original, 1 confirmed, 2 corrected, 3 background confirmed",
+        "0 original, 1 confirmed, 2 accepted, 3 background confirmed, 4 changed but not confirmed, 5 unsure, 6 edited, "
+        "7 from a trusted mask",
         False,
     ),
     (
