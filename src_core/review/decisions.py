@@ -98,8 +98,22 @@ def scores_of(region: Region) -> dict[str, float | str]:
     }
 
 
-def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8]) -> Change | None:
-    """A stroke: the label changes; what was verified before stays so, as corrected by the same hand.
+def edit(
+    project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8], *, note: str = "", run: str = ""
+) -> Change | None:
+    """A stroke or a tool: the label changes; what was verified before stays so, as corrected by the same hand.
+
+    Parameters
+    ----------
+    project : Project
+    case : CaseInfo
+    box : Box
+    label : array, uint8, shape of the box
+        After the edit.
+    note : str
+        Which tool it was, and how it was set; empty for a stroke.
+    run : str
+        The run whose proposal was taken over, if it was.
 
     Returns
     -------
@@ -119,7 +133,7 @@ def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8]) -
     verified = project.read_verified(case, box)
     kinds = kinds_of(project.read_given(case, box), label)
     verified = np.where(changed & is_verified(verified), kinds, verified)
-    return Change(case.id, Action.EDIT, Patch(box, label, verified.astype(np.uint8)))
+    return Change(case.id, Action.EDIT, Patch(box, label, verified.astype(np.uint8)), run=run, note=note)
 
 
 def verify_image(project: Project, case: CaseInfo) -> Change:

@@ -94,8 +94,8 @@ class Run:
             for row in self._ranking()["regions"]
         ]
 
-    def read_map(self, case_id: int, name: str) -> NDArray[Any]:
-        """One map of an image, at the image's size.
+    def read_map(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
+        """One map of an image, at the image's size, or a box of it.
 
         Parameters
         ----------
@@ -103,6 +103,7 @@ class Run:
         name : str
             ``trust``, ``alpha``, ``beta``, ``uncertainty``: float32 in [0, 1]; ``band``: bool; ``proposed``: uint8
             class index; ``regions``: int32, 0 or a region's number.
+        box : Box, optional
 
         Raises
         ------
@@ -116,7 +117,7 @@ class Run:
         stored = "uncertainty" if name == "band" else name
         try:
             array = zarr.open_array(str(self.path / SCORES / f"cases/{case_id:06d}/{stored}"), mode="r")
-            values = np.asarray(array[...])
+            values = np.asarray(array[... if box is None else box.slices])
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise ProjectDamagedError(
                 f"Run {self.name} has no {name} map of image {case_id}; make the scores again with 'metadcseg score'."
