@@ -111,13 +111,13 @@ PARAMETERS = {
         ),
         Parameter(
             name="slices",
-            label="Interpolate over",
-            tip="Interpolate: how many slices before this one to start from; by default the last one with the class",
+            label="Slices",
+            tip="Interpolate: over how many slices before this one; auto is the gap up to the last one with the class",
             unit="slices",
             default=0,
             low=0,
             high=500,
-            special="the gap",
+            special="auto",
         ),
     )
 }
@@ -171,7 +171,7 @@ TOOLS = {
         ),
         Tool(
             name="relabel",
-            label="Object to class",
+            label="Relabel object",
             tip="Click on an object: all of it becomes the selected class",
             group="object",
             needs=("point",),
@@ -179,7 +179,7 @@ TOOLS = {
         ),
         Tool(
             name="absorb",
-            label="Object to surroundings",
+            label="Dissolve object",
             tip="Click on an object: all of it becomes what surrounds it most",
             group="object",
             needs=("point",),
@@ -208,7 +208,7 @@ TOOLS = {
         Tool(
             name="copy_before",
             label="Copy from before",
-            tip="The class as it is in the slice, or the image of the same stack, before this one",
+            tip="The class becomes what it is in the slice before, or in the image before of the same stack",
             group="slices",
             needs=("before",),
             all_classes=True,
