@@ -156,7 +156,7 @@ class Lasso:
 
     def _on_active(self, _event: object) -> None:
         """Give up when the person turns to another layer."""
-        if self._done is not None and self._viewer.layers.selection.active is not self._layer:
+        if self._done is not None and self._viewer.layers.selection.active != self._layer:
             self._finish()
 
     def _finish(self) -> None:
@@ -168,7 +168,7 @@ class Lasso:
         layer.mode = "pan_zoom"
         layer.data = []
         layer.visible = False  # hidden, not removed: napari takes a third of a second to remove a layer
-        if label is not None and self._viewer.layers.selection.active is layer:
+        if label is not None and self._viewer.layers.selection.active == layer:
             self._viewer.layers.selection.active = label
 
 

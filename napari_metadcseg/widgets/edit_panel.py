@@ -115,6 +115,7 @@ class EditPanel(QWidget):
             caption, spin = QLabel(parameter.label), QDoubleSpinBox()
             spin.setObjectName(f"edit-{name}")
             spin.setKeyboardTracking(False)
+            spin.lineEdit().returnPressed.connect(spin.clearFocus)  # keys belong to the canvas
             caption.setBuddy(spin)
             for widget in (caption, spin):
                 widget.setToolTip(parameter.tip)

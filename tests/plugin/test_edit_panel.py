@@ -84,6 +84,19 @@ def test_lengths_are_in_the_unit_of_the_image(panel, asked):
     assert (panel.spins["by"].text(), panel.spins["smaller"].text()) == ("2 px", "77 px")
 
 
+def test_a_number_that_is_typed_leaves_the_keys_to_the_canvas(panel, qtbot):
+    panel.show_state(READY)
+    spin = panel.spins["by"]
+    panel.activateWindow()
+    spin.setFocus()
+    qtbot.waitUntil(spin.hasFocus)
+    spin.lineEdit().selectAll()
+    QTest.keyClicks(spin, "9")
+    QTest.keyClick(spin, Qt.Key.Key_Return)
+    assert spin.value() == 9
+    assert not spin.hasFocus()
+
+
 def test_slices_are_for_volumes_and_stacks_only(panel, asked):
     panel.show_state(READY)
     assert not panel.scopes["slice"].isVisible()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from itertools import pairwise
 
+import napari
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
@@ -201,6 +203,34 @@ def test_clicks_on_objects_and_slow_edits_beside_the_window(editing, wait_for, m
     assert controller.project.history(1)[0].note == "grow by=2 unit=px class=1 scope=image"
     assert (controller.project.read_label(case) >= before).all()
     assert np.array_equal(layer.data, controller.project.read_label(case))
+
+
+def test_a_lasso_in_the_viewer_that_napari_hands_to_widgets_of_its_menu(qapp, wait_for):
+    """There it is guarded: layers come wrapped, and one is never the same object twice."""
+    viewer = napari.Viewer(show=True)
+    try:
+        _, widget = viewer.window.add_plugin_dock_widget("napari-metadcseg", "MetaDCSeg: clean masks")
+        assert type(widget.viewer) is not type(viewer)
+        layer = widget.viewer.add_labels(np.zeros((40, 50), np.uint8))
+        lasso = Lasso(widget.viewer, lambda: layer)
+        found = []
+        QApplication.processEvents()
+        widget.scene._ours["label"] = layer
+        lasso.draw(found.append)
+        assert lasso.waiting
+        draw(Namespace(viewer=viewer, scene=widget.scene), [(10, 10), (10, 30), (30, 30), (30, 10)])
+        wait_for(lambda: found)
+        assert viewer.layers.selection.active == layer
+        lasso.click(found.append)
+        viewer.layers.selection.active = viewer.layers["lasso"]
+        assert lasso.waiting
+        press(Namespace(viewer=viewer), Qt.Key.Key_Escape)
+        assert not lasso.waiting
+        lasso.disconnect()
+        widget.scene._ours.pop("label")
+        widget.shut_down()
+    finally:
+        viewer.close()
 
 
 def test_in_a_volume_the_lasso_lies_in_the_slice_in_view(window, wait_for):
