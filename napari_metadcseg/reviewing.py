@@ -213,7 +213,7 @@ class ReviewDesk:
         """Record what was painted, or what a tool did; None when it changes nothing."""
         project = self._require_project()
         _require_classes(project, label)
-        change = decisions.edit(project, project.case(case_id), box, label.astype(np.uint8), note)
+        change = decisions.edit(project, project.case(case_id), box, label.astype(np.uint8), note=note)
         return None if change is None else project.commit(change)
 
     # ---------------------------------------------------------------- back and forth

@@ -100,8 +100,10 @@ def scores_of(region: Region) -> dict[str, float | str]:
     }
 
 
-def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8], note: str = "") -> Change | None:
-    """A stroke: the label changes; what was verified before stays so, as corrected by the same hand.
+def edit(
+    project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8], *, note: str = "", run: str = ""
+) -> Change | None:
+    """A stroke or a tool: the label changes; what was verified before stays so, as corrected by the same hand.
 
     Parameters
     ----------
@@ -109,8 +111,11 @@ def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8], n
     case : CaseInfo
     box : Box
     label : array, uint8, shape of the box
+        After the edit.
     note : str
-        What made the stroke, if it was not a brush.
+        Which tool it was, and how it was set; empty for a stroke.
+    run : str
+        The run whose proposal was taken over, if it was.
 
     Returns
     -------
@@ -130,7 +135,7 @@ def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8], n
     verified = project.read_verified(case, box)
     kinds = kinds_of(project.read_given(case, box), label)
     verified = np.where(changed & is_verified(verified), kinds, verified)
-    return Change(case.id, Action.EDIT, Patch(box, label, verified.astype(np.uint8)), note=note)
+    return Change(case.id, Action.EDIT, Patch(box, label, verified.astype(np.uint8)), run=run, note=note)
 
 
 def verify_image(project: Project, case: CaseInfo) -> Change:
