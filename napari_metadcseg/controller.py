@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_metadcseg.editing import Outcome
     from napari_metadcseg.reviewing import Decision, Hand
     from napari_metadcseg.state import Level
     from src_core.data.case import Box, CaseInfo
@@ -315,6 +316,19 @@ class Controller:
                 self._recorded(record, case_id, painted=True)
 
         return self._guarded(act)
+
+    def commit_edit(self, outcome: Outcome) -> None:
+        """Record what a tool did, and say it."""
+        change, project = outcome.change, self.project
+        if change is None or project is None:
+            return
+
+        def act() -> None:
+            record = project.commit(change)
+            self._recorded(record, record.case_id)
+            self.say(outcome.text)
+
+        self._guarded(act)
 
     def verify_image(self) -> None:
         """The whole mask of the image that is shown is right."""

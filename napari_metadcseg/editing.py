@@ -92,6 +92,8 @@ class EditDesk:
         The class that is edited: the label that is selected in napari.
     region : Region, optional
         In hand; one of another image counts as none.
+    pixels : tuple of array (bool, uint8), optional
+        Pixels and proposal of the region in its box, as it was shown; read from the run when left out.
     run : Run, optional
         Whose proposals are shown.
     axis, at : int
@@ -105,12 +107,14 @@ class EditDesk:
         *,
         active: int,
         region: Region | None = None,
+        pixels: tuple[NDArray[np.bool_], NDArray[np.uint8]] | None = None,
         run: Run | None = None,
         axis: int = 0,
         at: int = 0,
     ) -> None:
         self.project, self.case, self.active, self.run = project, case, active, run
         self.region = region if region is not None and region.case_id == case.id else None
+        self._pixels = pixels
         self.axis, self.at = axis, at
 
     # ---------------------------------------------------------------- asking
@@ -296,11 +300,15 @@ class EditDesk:
         if request.tool == "take_region":
             assert self.region is not None
             box = self.region.box
-            mask = self.run.read_map(self.case.id, "regions", box) == self.region.number
+            mask, proposed = self._pixels or self._read_region(self.region, self.run)
         elif request.lasso is None:
             raise InputError(f"{tool(request.tool).label}: draw around the part that is meant.")
         else:
             box, mask = lasso_mask(request.lasso, self.case.shape, axis=self.axis, at=self.at)
-        proposed = self.run.read_map(self.case.id, "proposed", box)
+            proposed = self.run.read_map(self.case.id, "proposed", box)
         index = None if request.all_classes else self.active
         return box, edits.take_proposal(self.project.read_label(self.case, box), proposed, mask, index=index)
+
+    def _read_region(self, region: Region, run: Run) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+        numbers, proposed = (run.read_map(self.case.id, name, region.box) for name in ("regions", "proposed"))
+        return numbers == region.number, proposed

@@ -1,4 +1,4 @@
-"""The dock widget: six sections, one message bar, one timer. Composition only."""
+"""The dock widget: seven sections, one message bar, one timer. Composition only."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QInputDialog, QMessageBox, QScrollArea, QTabWidget, Q
 from napari_metadcseg import preferences
 from napari_metadcseg.background import run_in_background
 from napari_metadcseg.controller import Controller
+from napari_metadcseg.edit_section import EditSection
 from napari_metadcseg.exporting import export_all
 from napari_metadcseg.keybindings import Bindings, KeyTable
 from napari_metadcseg.layers.scene import Scene
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 POLL_MS = 100
 FRAME = 40
-SECTIONS = ("Project", "Train", "Review", "Queue", "Record", "Export")
-SCROLLED = ("Project", "Train", "Review", "Export")
+SECTIONS = ("Project", "Train", "Review", "Edit", "Queue", "Record", "Export")
+SCROLLED = ("Project", "Train", "Review", "Edit", "Export")
 """The others are lists, which scroll themselves."""
 
 
@@ -65,6 +66,7 @@ class MetaDCSegWidget(QWidget):
         self.projects = ProjectDialogs(self, napari_viewer, self.controller, lambda: self.preferences.author or None)
         self.project_panel = ProjectPanel(self.controller, self.keys)
         self.training_panel = TrainingPanel(self.controller)
+        self.edits = EditSection(napari_viewer, self.scene, self.controller)
         self.review_panel = ReviewPanel(self.controller, self.scene, self.keys)
         self.queue_panel = QueuePanel(self.controller)
         self.record_panel = RecordPanel(self.controller)
@@ -87,6 +89,7 @@ class MetaDCSegWidget(QWidget):
             self.project_panel,
             self.training_panel,
             self.review_panel,
+            self.edits.panel,
             self.queue_panel,
             self.record_panel,
             self.export_panel,
@@ -115,8 +118,10 @@ class MetaDCSegWidget(QWidget):
         self.viewer.layers.events.removed.connect(self._on_layer_removed)
 
     def _on_changed(self, new: UiState, old: UiState) -> None:
-        for panel in self.panels.values():
-            panel.show_state(new)  # type: ignore[attr-defined]
+        for name, panel in self.panels.items():
+            if name != "Edit":
+                panel.show_state(new)  # type: ignore[attr-defined]
+        self.edits.show_state(new, old)
         if new.message is not old.message:
             self.message_bar.show_message(new.message)
 
@@ -245,6 +250,7 @@ class MetaDCSegWidget(QWidget):
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.controller.changed.disconnect(self._on_changed)
         self.scene.disconnect()
+        self.edits.disconnect()
         self.controller.close()
 
 

@@ -35,6 +35,11 @@ COLUMNS = 6  # so that two and three buttons share a row evenly
 ALL_TIP = "Proposal, Copy and Interpolate take every class over, not only the selected one"
 NO_CLASS = "Select a class in the controls of the layer 'label', by its number or with the colour picker (key 5)."
 
+HOW = (
+    "Each tool is one step in the record, and Undo (U) takes it back. Nothing is vouched for until you decide on the region "
+    "in hand: Confirm painting (D) says that it is right as it looks now."
+)
+
 
 class EditPanel(QWidget):
     """The tools, what they work on, and by how much.
@@ -57,19 +62,19 @@ class EditPanel(QWidget):
         self._apply = apply
         self._state = EditState()
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
         self.empty = text(EMPTY)
         layout.addWidget(self.empty)
         self.body = QWidget()
         layout.addWidget(self.body)
+        layout.addStretch(1)
         inside = QVBoxLayout(self.body)
         inside.setContentsMargins(0, 0, 0, 0)
-        inside.setSpacing(4)
+        inside.setSpacing(8)
         inside.addWidget(self._class_line())
         inside.addWidget(self._scope_line())
         inside.addWidget(self._numbers())
         inside.addWidget(self._grid())
+        inside.addWidget(text(HOW))
         self.why = text(faint=True)
         self.why.setObjectName("edit-why")
         inside.addWidget(self.why)

@@ -13,13 +13,11 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QTableView,
-    QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from qtpy.QtCore import QAbstractItemModel
     from qtpy.QtGui import QKeyEvent
@@ -64,41 +62,6 @@ def row(*widgets: QWidget) -> QWidget:
     for widget in widgets:
         layout.addWidget(widget, 1)
     return made
-
-
-class Folds(QWidget):
-    """Sections under each other of which at most one is unfolded, so that together they stay small.
-
-    Parameters
-    ----------
-    sections : mapping of str to QWidget
-        By heading; the last one is unfolded at the start.
-    """
-
-    def __init__(self, sections: Mapping[str, QWidget]) -> None:
-        super().__init__()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        self.folds: dict[str, QCollapsible] = {}
-        for words, content in sections.items():
-            fold = QCollapsible(words, expandedIcon="▾", collapsedIcon="▸")
-            fold.layout().setContentsMargins(0, 0, 0, 0)
-            fold.setContent(content)
-            fold.toggled.connect(lambda on, words=words: self._on_toggled(words) if on else None)
-            self.folds[words] = fold
-            layout.addWidget(fold)
-        self.unfold(list(sections)[-1])
-
-    def unfold(self, words: str) -> None:
-        """Unfold a section, and fold the others up."""
-        self.folds[words].expand(animate=False)
-        self._on_toggled(words)
-
-    def _on_toggled(self, words: str) -> None:
-        for other, fold in self.folds.items():
-            if other != words:
-                fold.collapse(animate=False)
 
 
 class Table(QTableView):

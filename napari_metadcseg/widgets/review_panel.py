@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFrame, QVBoxLayout, QWidget
 
 from napari_metadcseg.widgets.legend import Legend
-from napari_metadcseg.widgets.parts import Folds, button, heading, row, text
+from napari_metadcseg.widgets.parts import button, heading, row, text
 from napari_metadcseg.widgets.preview import Preview, outlined
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ class ReviewPanel(QWidget):
         self.last.setObjectName("last")
         layout.addWidget(self.last)
         self.legend = Legend(scene)
-        self.folds = Folds({"Overlays": self.legend})
-        layout.addWidget(self.folds)
+        layout.addWidget(heading("Overlays"))
+        layout.addWidget(self.legend)
         layout.addStretch(1)
         self.help = button("", "Show all keys", self.help_asked.emit, "help")
         self.preferences = button(
@@ -119,6 +119,7 @@ class ReviewPanel(QWidget):
         self._show_filter(state)
         region = review.region
         self.place.setText(place_text(state))
+        self.place.setToolTip("" if region is None else KINDS[region.kind][1])
         if region is not None and state.project is not None:
             case = None if self._controller.project is None else self._controller.project.case(region.case_id)
             self.words.setText(region_text(region, state.project.classes, case))
@@ -179,9 +180,8 @@ def region_text(region: Region, classes: tuple[ClassInfo, ...], case: CaseInfo |
     names = {info.index: info.name for info in classes}
     given, proposed = names.get(region.given, "?"), names.get(region.proposed, "?")
     return (
-        f"{KINDS[region.kind][1]}\n{region.image}: labelled {given}, the model proposes {proposed}.\n"
-        f"{area_text(region.pixels, case)}, about {region.score:,.0f} px of it wrong; trust in the label "
-        f"{100 * region.trust:.0f} %."
+        f"{region.image}: labelled {given}, proposed {proposed}.\n"
+        f"{area_text(region.pixels, case)}, about {region.score:,.0f} px wrong; trust {100 * region.trust:.0f} %."
     )
 
 
