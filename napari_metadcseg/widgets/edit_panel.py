@@ -36,8 +36,8 @@ ALL_TIP = "Proposal, Copy and Interpolate take every class over, not only the se
 NO_CLASS = "Select a class in the controls of the layer 'label', by its number or with the colour picker (key 5)."
 
 HOW = (
-    "Each tool is one step in the record, and Undo (U) takes it back. Nothing is vouched for until you decide on the region "
-    "in hand: Confirm painting (D) says that it is right as it looks now."
+    "Each tool is one step in the record, and Undo (U) takes it back. Nothing is vouched for until you decide on the "
+    "region in hand: Confirm painting (D) says that it is right as it looks now."
 )
 
 
