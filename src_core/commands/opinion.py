@@ -12,8 +12,6 @@ from src_core.infer.second_opinion import second_opinion
 if TYPE_CHECKING:
     import argparse
 
-    from src_core.infer.imported import Imported
-
 
 def import_command(arguments: argparse.Namespace) -> int:
     """Import scores and say what came of it."""
@@ -29,29 +27,8 @@ def import_command(arguments: argparse.Namespace) -> int:
             allow_missing=arguments.allow_missing,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    print(summary(imported))
+    print(imported.words())
     return 0
-
-
-def summary(imported: Imported) -> str:
-    """What came of an import, in sentences."""
-    lines = [
-        f"Imported scores of {_count(imported.images, 'image')} into run {imported.run}, generation "
-        f"{imported.generation}: {_count(imported.regions, 'region')} to look at.",
-        "Trust is calibrated on verified pixels."
-        if imported.calibrated
-        else "Trust is as it was handed in: too few verified pixels have a wrong label to calibrate it on, or that did "
-        "not help.",
-    ]
-    for names, words in ((imported.missing, "without scores"), (imported.unknown, "handed in that no image has")):
-        if names:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            lines.append(f"{len(names)} {words}: {', '.join(names[:5])}{more}.")
-    return "\n".join(lines)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def opinion_command(arguments: argparse.Namespace) -> int:

@@ -75,6 +75,26 @@ class Imported:
     regions: int
     calibrated: bool
 
+    def words(self) -> str:
+        """The same for a person, a line each."""
+        lines = [
+            f"Imported scores of {_count(self.images, 'image')} into run {self.run}, generation {self.generation}: "
+            f"{_count(self.regions, 'region')} to look at.",
+            "Trust is calibrated on verified pixels."
+            if self.calibrated
+            else "Trust is as it was handed in: too few verified pixels have a wrong label to calibrate it on, or that "
+            "did not help.",
+        ]
+        for names, end in ((self.missing, "without scores"), (self.unknown, "handed in that no image has")):
+            if names:
+                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+                lines.append(f"{len(names)} {end}: {', '.join(names[:5])}{more}.")
+        return "\n".join(lines)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
+
 
 def import_scores(
     project_path: str | Path,
