@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -27,6 +27,7 @@ def softmax(seed, classes, shape=SHAPE):
 forms = st.tuples(st.integers(0, 99), st.sampled_from([2, 3, 4, 7]))
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     forms, st.sampled_from(["first", "last", "page", "batch"]), st.sampled_from(["f2", "f4", "f8", "<u1", "<u2", ">u2"])
 )
@@ -48,6 +49,7 @@ def test_every_form_means_the_same(form, layout, dtype):
     np.testing.assert_allclose(read, true, atol={"f2": 2e-3, "<u1": 0.02}.get(dtype, 1e-4))
 
 
+@settings(max_examples=40, deadline=None)
 @given(arrays(np.float32, SHAPE, elements=st.floats(0, 1, width=32)), st.sampled_from(["bare", "first", "last"]))
 def test_the_foreground_alone_is_enough_for_two_classes(foreground, layout):
     laid = {"bare": foreground, "first": foreground[None], "last": foreground[..., None]}[layout]
@@ -56,6 +58,7 @@ def test_the_foreground_alone_is_enough_for_two_classes(foreground, layout):
     np.testing.assert_array_equal(read[0], 1 - foreground)
 
 
+@settings(max_examples=40, deadline=None)
 @given(forms)
 def test_what_is_kept_comes_back(form):
     true = softmax(*form)
@@ -148,6 +151,7 @@ def test_entropy_by_hand():
     assert two[0] == pytest.approx(-(0.9 * math.log2(0.9) + 0.1 * math.log2(0.1)))
 
 
+@settings(max_examples=40, deadline=None)
 @given(forms)
 def test_entropy_is_that_of_training(form):
     true = softmax(*form)

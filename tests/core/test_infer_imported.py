@@ -10,6 +10,7 @@ import os
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from filelock import FileLock
 from PIL import Image
 
@@ -120,6 +121,40 @@ def test_numbers_by_hand(make, tmp_path):
         assert (worst.image, best.image) == ("im0", "im1")
         assert worst.score == pytest.approx(32 * 0.8 / 64, abs=1e-5)
         assert best.estimated_wrong_pixels == 0
+
+
+def as_nnunet(folder, name, both):
+    np.savez_compressed(folder / f"{name}.npz", probabilities=both[:, None].astype(np.float16))
+
+
+def as_pages(folder, name, both):
+    tifffile.imwrite(folder / f"{name}.tif", np.rint(both * 65535).astype(np.uint16), photometric="minisblack")
+
+
+def as_png(folder, name, both):
+    Image.fromarray(np.rint(both[1] * 255).astype(np.uint8)).save(folder / f"{name}.png")
+
+
+def as_last_axis(folder, name, both):
+    np.save(folder / f"{name}.npy", np.moveaxis(both, 0, -1).astype(np.float64))
+
+
+def as_zarr(folder, name, both):
+    group = zarr.open_group(str(folder), mode="a")
+    group.create_array(name, data=both)
+
+
+@pytest.mark.parametrize("write", [as_nnunet, as_pages, as_png, as_last_axis, as_zarr])
+def test_every_kind_of_file_gives_the_same_scores(make, tmp_path, write):
+    path, folder = make(), tmp_path / "scores"
+    folder.mkdir()
+    for name in ("im0", "im1"):
+        write(folder, name, np.stack([1 - foreground(), foreground()]))
+    assert import_scores(path, probabilities=folder).regions == 2
+    found = maps(path, 1)
+    expected = np.where(square() == 1, foreground(), 1 - foreground())
+    np.testing.assert_allclose(found["trust"], expected, atol=0.002)
+    assert (found["regions"] == 1).sum() == 32
 
 
 def test_three_classes_by_hand(make, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import rankdata
@@ -23,6 +23,7 @@ def test_rank_correlation_by_hand():
     assert rank_correlation([1, 2, 3], [5, 5, 5]) is None
 
 
+@settings(max_examples=40, deadline=None)
 @given(arrays(np.int64, (9, 2), elements=st.integers(0, 5)))
 def test_rank_correlation_is_pearson_of_mean_ranks(pairs):
     first, second = pairs.T.tolist()
@@ -48,6 +49,7 @@ def test_kappa_by_hand():
     assert TwoByTwo(neither=9).kappa is None
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(arrays(np.bool_, (2, 7)), min_size=1, max_size=4))
 def test_kappa_is_that_of_scikit_learn(parts):
     table = TwoByTwo()
