@@ -60,7 +60,7 @@ def _words(record: dict[str, Any]) -> str:
             f"{_figure(found['spearman_queue'])} (Spearman); of the first {found['top']}, {found['top_shared']} are "
             "the same.",
             f"Mean trust against mean quality in a region, whatever its size: {_figure(found['spearman_mean'])}.",
-            f"Regions that cleanlab holds for right: {_percent(found['regions_disputed'])}.",
+            f"Regions that trust doubts and cleanlab holds for right: {_percent(found['regions_disputed'])}.",
             f"Doubted pixels (below {record['doubted_below']:g}) of {found['pixels']:,} that nobody has looked at: "
             f"{doubt[0]} by trust, {doubt[1]} by cleanlab, Cohen's kappa {_figure(found['kappa'])}.",
         ]

@@ -183,14 +183,14 @@ def _agreement(regions: Sequence[Region], said: dict[str, _Said], pixels: TwoByT
     theirs = sorted(said, key=lambda name: (-said[name].wrong, name))
     top = min(TOP, len(regions))
     wrong, mean = [said[region.id].wrong for region in regions], [said[region.id].mean for region in regions]
-    right = sum(value >= BELOW for value in mean)
+    disputed = sum(said[region.id].mean >= BELOW > region.trust for region in regions)
     return {
         "regions": len(regions),
         "spearman_queue": rank_correlation([region.score for region in regions], wrong),
         "spearman_mean": rank_correlation([region.trust for region in regions], mean),
         "top": top,
         "top_shared": shared_at_top([region.id for region in ours], theirs, top),
-        "regions_disputed": right / len(regions) if regions else None,
+        "regions_disputed": disputed / len(regions) if regions else None,
         "pixels": pixels.total,
         "kappa": pixels.kappa,
         "doubted_by_trust": (pixels.both + pixels.first) / pixels.total if pixels.total else None,

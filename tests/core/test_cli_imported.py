@@ -83,12 +83,16 @@ def test_a_whole_review_without_torch(make, tmp_path):  # noqa: F811
         "rank p --by image --format csv",
         "export p out --what cleaned,proposed,trust,uncertainty,band,provenance",
         "verify p",
+        "report p report.json",
         cwd=tmp_path,
     )
-    assert [status for _, status in answers] == [0] * 6
+    assert [status for _, status in answers] == [0] * 7
     assert "generation 2: 0 regions" in answers[1][0]
     assert json.loads(answers[2][0]) == []
     assert "is whole: 3 images, 2 changes" in answers[5][0]
+    told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert told["run"]["settings"] == {"imported from": "probabilities in probs"}
+    assert told["totals"]["regions_decided"] == 2
     cleaned = np.array(Image.open(tmp_path / "out" / "cleaned" / "im0.png"))
     assert (cleaned[TOO_MUCH] == 0).all()
     assert (np.array(Image.open(tmp_path / "out" / "cleaned" / "im1.png"))[DRAWN] == 10).all()
@@ -178,3 +182,9 @@ def test_images_without_scores_are_exported_as_they_are(make, tmp_path, capsys):
     assert "Wrote 6 files" in capsys.readouterr().out
     assert [p.name for p in (tmp_path / "out" / "trust").iterdir()] == ["im0.tif"]
     assert (np.array(Image.open(tmp_path / "out" / "proposed" / "im1.png"))[DRAWN] == 10).all()
+    assert main(["report", str(path), str(tmp_path / "report.html")]) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "imported from" in page
+    assert main(["report", str(path), str(tmp_path / "report.json")]) == 0
+    images = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["images"]
+    assert {image["name"]: image["trust_scored"] is None for image in images} == {"im0": False, "im1": True}

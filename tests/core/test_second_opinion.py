@@ -38,14 +38,16 @@ UPPER, LOWER = np.s_[0:2, 0:12], np.s_[10:12, 0:12]
 @pytest.fixture
 def apart(make):  # noqa: F811
     """Two regions by trust that was handed in, 24 px each; the probabilities agree on the upper one only."""
-    probs = np.full((SIDE, SIDE), 0.05, np.float32)
+    probs, proposed = np.full((SIDE, SIDE), 0.05, np.float32), np.zeros((SIDE, SIDE), np.uint8)
     probs[DRAWN] = 0.95
     probs[UPPER] = 0.9
+    for box in (DRAWN, UPPER, LOWER):
+        proposed[box] = 10
     path = make(1)
-    proposed = path.parent / "proposed"
-    proposed.mkdir()
-    Image.fromarray(np.full((SIDE, SIDE), 10, np.uint8)).save(proposed / "im0.png")
-    import_scores(path, probabilities={"im0": probs}, trust={"im0": doubtful(UPPER, LOWER)}, proposed=proposed)
+    folder = path.parent / "proposed"
+    folder.mkdir()
+    Image.fromarray(proposed).save(folder / "im0.png")
+    import_scores(path, probabilities={"im0": probs}, trust={"im0": doubtful(UPPER, LOWER)}, proposed=folder)
     return path
 
 
@@ -137,6 +139,22 @@ def test_scores_that_come_meanwhile_are_not_mixed_up(apart, tmp_path):
     with pytest.raises(InputError, match="got new scores meanwhile"):
         second_opinion(apart, progress=lambda *_: import_scores(apart, probabilities=probs))
     assert not (apart / "runs" / "imported" / "opinion.partial").exists()
+
+
+def test_a_region_that_trust_does_not_doubt_on_the_whole_is_not_disputed(make, tmp_path):  # noqa: F811
+    """One pixel is doubted, and with it the whole group that is proposed otherwise."""
+    trust = np.full((SIDE, SIDE), 0.9, np.float32)
+    trust[0, 0] = 0.1
+    path = make(1)
+    proposed = tmp_path / "proposed"
+    proposed.mkdir()
+    Image.fromarray(np.full((SIDE, SIDE), 10, np.uint8)).save(proposed / "im0.png")
+    import_scores(
+        path, probabilities={"im0": np.zeros((SIDE, SIDE), np.float32)}, trust={"im0": trust}, proposed=proposed
+    )
+    record = second_opinion(path)
+    assert [row["mean"] for row in record["regions"]] == [1]
+    assert record["agreement"]["regions_disputed"] == 0
 
 
 def test_without_regions_and_without_probabilities(make):  # noqa: F811

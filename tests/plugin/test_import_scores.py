@@ -211,6 +211,7 @@ def test_an_imported_run_is_reviewed_in_the_window(window, make_project, phantom
 def test_the_second_opinion_in_words():
     assert opinion_text(None) == ""
     assert opinion_text(0.12) == "Second opinion (cleanlab): also doubts this label, 12 %."
+    assert opinion_text(0.12, trust=0.8) == "Second opinion (cleanlab): doubts this label, 12 %."
     assert opinion_text(0.849) == "Second opinion (cleanlab): holds this label for right, 85 %."
     assert "also doubts" in opinion_text(0.69)
     assert "for right" in opinion_text(0.7)
