@@ -43,8 +43,8 @@ class TrainingDesk:
         self.state = TrainingState(can_continue=self._continuable() is not None)
 
     def _continuable(self) -> Run | None:
-        """The newest run, if it has epochs left."""
-        runs = [] if self._project is None else self._project.runs()
+        """The newest run that was trained here, if it has epochs left."""
+        runs = [] if self._project is None else [run for run in self._project.runs() if not run.imported]
         unfinished = runs and len(runs[0].history()) < runs[0].settings().epochs
         return runs[0] if unfinished else None
 

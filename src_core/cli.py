@@ -38,6 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
         _add_create,
         _add_train,
         _add_score,
+        _add_import,
+        _add_opinion,
         _add_rank,
         _add_decide,
         _add_simulate,
@@ -104,6 +106,28 @@ def _add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_lazily("src_core.commands.learning", "score_command"))
 
 
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "import-scores", "make a run of scores that another program made; no training")
+    parser.add_argument("project", metavar="PROJECT")
+    kinds = "folder with a .npz, .npy, .tif or .png file an image, a .npz file, or a .zarr store"
+    parser.add_argument("--probabilities", metavar="PATH", help=f"of all classes, background first: {kinds}")
+    parser.add_argument("--trust", metavar="PATH", help="how far the given mask is right at each pixel, 0 to 1")
+    parser.add_argument("--uncertainty", metavar="PATH", help="0 to 1 (default: entropy of the probabilities)")
+    parser.add_argument("--proposed", metavar="DIR", help="masks to propose (default: the likeliest class)")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", default="imported", help="default: imported")
+    parser.add_argument("--allow-missing", action="store_true", help="images without a file are left out")
+    parser.set_defaults(run=_lazily("src_core.commands.opinion", "import_command"))
+
+
+def _add_opinion(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "second-opinion", "ask cleanlab about the labels of a scored run, and compare")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.set_defaults(run=_lazily("src_core.commands.opinion", "opinion_command"))
+
+
 def _add_rank(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "rank", "list the most suspect images or regions")
     parser.add_argument("project", metavar="PROJECT")
@@ -148,7 +172,7 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--what",
         required=True,
         metavar="LIST",
-        help="comma list of cleaned,proposed,trust,alpha,beta,uncertainty,band,provenance",
+        help="comma list of cleaned,proposed,trust,alpha,beta,uncertainty,cleanlab,band,provenance",
     )
     parser.add_argument("--format", default="same", help="same (default), png, tiff or npy")
     parser.add_argument("--run", dest="run_name", metavar="NAME")

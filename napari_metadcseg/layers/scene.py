@@ -89,14 +89,18 @@ class Scene:
             if image.ndim == 2:
                 self._ours[IMAGE].reset_contrast_limits()
         self._show_label(project.read_label(case))  # below the overlays: doubt is to be seen on the label
-        for overlay in OVERLAYS:
-            self._show_overlay(overlay)
+        self.show_overlays()
         self._show_proposal()
         for layer in self._ours.values():
             layer.scale = case.spacing
         self.viewer.layers.selection.active = self._ours[LABEL]
         if first or self.controller.state.review.region is None:
             self.viewer.reset_view()
+
+    def show_overlays(self) -> None:
+        """Read the maps anew, as when the run was given a second opinion."""
+        for overlay in OVERLAYS:
+            self._show_overlay(overlay)
 
     def _show_overlay(self, overlay: Overlay) -> None:
         values = self.controller.read_map(overlay.key)

@@ -209,7 +209,7 @@ class RunFigures:
     held_out : HeldOut or None
         None when too few images were verified to hold some out.
     settings, versions : mapping
-        As in its run.json.
+        As in its run.json; an imported run says where its scores come from in place of settings.
     """
 
     name: str

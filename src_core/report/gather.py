@@ -301,6 +301,6 @@ def _run_figures(run: Run) -> RunFigures:
         epochs=len(history),
         generation=run.generation,
         held_out=held_out,
-        settings=dict(record.get("settings", {})),
+        settings={"imported from": run.source} if run.imported else dict(record.get("settings", {})),
         versions={str(name): str(value) for name, value in record.get("versions", {}).items()},
     )

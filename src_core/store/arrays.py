@@ -26,6 +26,18 @@ NAME = "arrays.zarr"
 CHUNK = 1024
 
 
+def put(group: zarr.Group, key: str, values: NDArray[Any]) -> None:
+    """Write a new array into a group, compressed, in chunks that are replaced whole or not at all."""
+    array = group.create_array(
+        key,
+        shape=values.shape,
+        chunks=tuple(min(CHUNK, edge) for edge in values.shape),
+        dtype=values.dtype,
+        compressors=BloscCodec(cname="zstd", clevel=3),
+    )
+    array[...] = values
+
+
 def discard(folder: Path) -> None:
     """Remove a folder with arrays that were given up, as far as the system lets us.
 
@@ -70,15 +82,7 @@ class ArrayStore:
     def add(self, case_id: int, arrays: dict[str, NDArray[Any]]) -> None:
         """Write the arrays of a new case."""
         for name, values in arrays.items():
-            chunks = tuple(min(CHUNK, edge) for edge in values.shape)
-            array = self._group.create_array(
-                f"cases/{case_id:06d}/{name}",
-                shape=values.shape,
-                chunks=chunks,
-                dtype=values.dtype,
-                compressors=BloscCodec(cname="zstd", clevel=3),
-            )
-            array[...] = values
+            put(self._group, f"cases/{case_id:06d}/{name}", values)
 
     def read(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
         """Read an array of a case, or a box of it.

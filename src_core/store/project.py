@@ -18,7 +18,7 @@ from src_core.errors import (
 from src_core.store import arrays, database, history, tables
 from src_core.store.journal import Action, Change, Patch, Record, pack, unpack
 from src_core.store.lock import WriteLock
-from src_core.store.runs import Run, list_runs
+from src_core.store.runs import Run, list_runs, not_trained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -221,7 +221,7 @@ class Project:
         """Training runs, newest first."""
         return list_runs(self.path)
 
-    def run(self, name: str | None = None, *, scored: bool = True) -> Run:
+    def run(self, name: str | None = None, *, scored: bool = True, trained: bool = False) -> Run:
         """A run by name, or the newest.
 
         Parameters
@@ -229,6 +229,8 @@ class Project:
         name : str, optional
         scored : bool
             Only runs that have scores.
+        trained : bool
+            Only runs that were trained here, not imported ones.
 
         Raises
         ------
@@ -242,6 +244,11 @@ class Project:
             there = ", ".join(run.name for run in runs)
             hint = f"there are: {there}" if there else "train one with 'metadcseg train' or in the window"
             raise InputError(f"Project {self.name} has {wanted}; {hint}.")
+        if trained:
+            imported = [run for run in fitting if run.imported]
+            fitting = [run for run in fitting if not run.imported]
+            if not fitting:
+                raise not_trained(imported[0].name, imported[0].source)
         for run in fitting:
             if run.has_scores or not scored:
                 return run

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec
 
 from src_core.config import TrainingSettings
 from src_core.data.case import Box
+from src_core.data.probabilities import as_probabilities
 from src_core.data.scores import ImageScore, Region
-from src_core.errors import InputError, ProjectDamagedError, storage_errors
-from src_core.store import arrays
+from src_core.errors import FormatError, InputError, ProjectDamagedError, storage_errors
+from src_core.store import arrays, opinion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,12 +25,43 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-MAPS = ("trust", "alpha", "beta", "uncertainty", "band", "proposed", "regions")
-"""Maps of a scored image; ``band`` is derived from ``uncertainty``."""
+    from src_core.data.case import CaseInfo
+
+MAPS = ("trust", "alpha", "beta", "uncertainty", "band", "proposed", "regions", "cleanlab")
+"""Maps of a scored image; ``band`` is derived from ``uncertainty``, ``cleanlab`` is there once a second opinion was
+asked for, and imported runs have neither ``alpha`` nor ``beta``."""
+
+IMPORTED = "imported"
+"""``kind`` in the record of a run whose scores were made elsewhere."""
 
 BAND_ABOVE = 0.5
 SCORES = "scores.zarr"
 RANKING = "ranking.json"
+PROBABILITIES = "probabilities"
+_UNREADABLE = (OSError, KeyError, ValueError, RuntimeError)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def check_run_name(name: str) -> None:
+    """Refuse a name that cannot be that of a folder everywhere.
+
+    Raises
+    ------
+    InputError
+        With what was expected.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"Run name {name!r} cannot be used; expected 1 to 64 letters, digits, dots, dashes or underscores."
+        )
+
+
+def not_trained(name: str, source: str) -> InputError:
+    """The error for what needs a model, asked of a run that has none."""
+    return InputError(
+        f"The scores of run {name} were imported ({source}), so it has no model and no settings; train a run of its "
+        "own with 'metadcseg train', or name another run."
+    )
 
 
 class Run:
@@ -68,9 +100,31 @@ class Run:
         """
         return self._json("run.json")
 
+    @property
+    def imported(self) -> bool:
+        """True when the scores were made elsewhere: there are no settings, no network and no history."""
+        try:
+            return self.record().get("kind") == IMPORTED
+        except ProjectDamagedError:
+            return False
+
+    @property
+    def source(self) -> str:
+        """Where the scores of an imported run come from, in words; empty for a trained run."""
+        return str(self.record().get("source", ""))
+
     def settings(self) -> TrainingSettings:
-        """Settings that the run was trained with."""
-        return TrainingSettings.from_mapping(self.record()["settings"])
+        """Settings that the run was trained with.
+
+        Raises
+        ------
+        InputError
+            If it was imported.
+        """
+        record = self.record()
+        if record.get("kind") == IMPORTED:
+            raise not_trained(self.name, self.source)
+        return TrainingSettings.from_mapping(record["settings"])
 
     def history(self) -> list[dict[str, Any]]:
         """One row an epoch; a last line that was cut short is left out."""
@@ -101,8 +155,8 @@ class Run:
         ----------
         case_id : int
         name : str
-            ``trust``, ``alpha``, ``beta``, ``uncertainty``: float32 in [0, 1]; ``band``: bool; ``proposed``: uint8
-            class index; ``regions``: int32, 0 or a region's number.
+            ``trust``, ``alpha``, ``beta``, ``uncertainty``, ``cleanlab``: float32 in [0, 1]; ``band``: bool;
+            ``proposed``: uint8 class index; ``regions``: int32, 0 or a region's number.
         box : Box, optional
 
         Raises
@@ -114,15 +168,53 @@ class Run:
         """
         if name not in MAPS:
             raise InputError(f"There is no map {name!r}; expected one of {', '.join(MAPS)}.")
-        stored = "uncertainty" if name == "band" else name
+        if name == "cleanlab":
+            return opinion.read_map(self.path, case_id, self.generation, box)
         try:
-            array = zarr.open_array(str(self.path / SCORES / f"cases/{case_id:06d}/{stored}"), mode="r")
-            values = np.asarray(array[... if box is None else box.slices])
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            values = self._read(case_id, "uncertainty" if name == "band" else name, box)
+        except _UNREADABLE as error:
+            again = "metadcseg import-scores" if self.imported else "metadcseg score"
             raise ProjectDamagedError(
-                f"Run {self.name} has no {name} map of image {case_id}; make the scores again with 'metadcseg score'."
+                f"Run {self.name} has no {name} map of image {case_id}; make the scores again with '{again}'."
             ) from error
         return values > BAND_ABOVE if name == "band" else values
+
+    def has_map(self, name: str) -> bool:
+        """False for a map that no image of the run has."""
+        if name in ("alpha", "beta"):
+            return not self.imported
+        return self.opinion_record() is not None if name == "cleanlab" else name in MAPS
+
+    def read_probabilities(self, case: CaseInfo, classes: int) -> NDArray[np.float32] | None:
+        """Probabilities that an imported run keeps of an image, float32, ``(C, H, W)``; None when there are none."""
+        try:
+            return as_probabilities(self._read(case.id, PROBABILITIES), case.shape, classes, f"Run {self.name}")
+        except (*_UNREADABLE, FormatError):
+            return None
+
+    def keeps_probabilities(self, case_id: int) -> bool:
+        """True for an image whose probabilities an imported run keeps."""
+        return (self.path / SCORES / f"cases/{case_id:06d}/{PROBABILITIES}").is_dir()
+
+    def _read(self, case_id: int, stored: str, box: Box | None = None) -> NDArray[Any]:
+        array = zarr.open_array(str(self.path / SCORES / f"cases/{case_id:06d}/{stored}"), mode="r")
+        return np.asarray(array[... if box is None else box.slices])
+
+    def covers(self, case_id: int) -> bool:
+        """False for an image that scores were imported without; True for every image of a trained run."""
+        return not self.imported or (self.path / SCORES / f"cases/{case_id:06d}").is_dir()
+
+    def second_opinion(self) -> dict[str, float] | None:
+        """What cleanlab says of each region: mean probability in [0, 1] that its label is right, by region id.
+
+        None when it was not asked yet, or has not seen these scores: it belongs to one generation.
+        """
+        record = self.opinion_record()
+        return None if record is None else {row["region"]: float(row["mean"]) for row in record["regions"]}
+
+    def opinion_record(self) -> dict[str, Any] | None:
+        """The whole second opinion: its source, each region, and how far it agrees with trust; None as above."""
+        return opinion.read_record(self.path, self.generation)
 
     def _ranking(self) -> dict[str, Any]:
         return self._json(RANKING)
@@ -143,7 +235,7 @@ def list_runs(project: Path) -> list[Run]:
     folder = project / "runs"
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if (path / "run.json").is_file()]
+    found = [path for path in folder.iterdir() if not path.name.startswith(".") and (path / "run.json").is_file()]
     return [Run(path) for path in sorted(found, key=lambda path: (_created(path), path.name), reverse=True)]
 
 
@@ -182,14 +274,7 @@ class ScoreWriter:
         """
         with storage_errors(self._partial, "The scores before are still there."):
             for name, values in maps.items():
-                array = self._group.create_array(
-                    f"cases/{case_id:06d}/{name}",
-                    shape=values.shape,
-                    chunks=tuple(min(1024, edge) for edge in values.shape),
-                    dtype=values.dtype,
-                    compressors=BloscCodec(cname="zstd", clevel=3),
-                )
-                array[...] = values
+                arrays.put(self._group, f"cases/{case_id:06d}/{name}", values)
 
     def finish(self, images: Sequence[ImageScore], regions: Sequence[Region]) -> int:
         """Put the scores in place, with the rankings.
