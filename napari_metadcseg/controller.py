@@ -11,7 +11,7 @@ from psygnal import Signal
 
 from napari_metadcseg.reviewing import NOTHING_IN_HAND, ReviewDesk
 from napari_metadcseg.state import Message, UiState
-from napari_metadcseg.summary import project_state, review_state
+from napari_metadcseg.summary import arrival_text, project_state, review_state
 from napari_metadcseg.training import TrainingDesk
 from src_core.errors import MetaDCSegError
 from src_core.store.journal import Action
@@ -210,6 +210,11 @@ class Controller:
         if self._guarded(self.review.take_scores) and self.run is not None:
             self._refresh(message=Message(text=arrival_text(self.review)))
 
+    def take_opinion(self) -> None:
+        """Show the second opinion that was just made."""
+        self._guarded(self.review.take_opinion)
+        self._refresh()
+
     def read_map(self, name: str, box: Box | None = None) -> NDArray[Any] | None:
         """A score map of the image that is shown; None when there is none. What is verified since is trusted."""
         return None if self.case is None else self.review.read_map(self.case, name, box)
@@ -381,15 +386,3 @@ class Controller:
             self.labels_changed.emit(record.case_id, record.box)
         review = replace(self.state.review, last=text)
         self._refresh(case_id=case_id, review=review, message=Message())
-
-
-def arrival_text(review: ReviewDesk) -> str:
-    """What new scores mean for the person, in one sentence or two."""
-    found, came = len(review.queue.open), review.arrival
-    text = f"New scores: {found} region{'s' * (found != 1)} to look at, the most suspect first"
-    if came is not None:
-        text += f"; {came.new} new, {came.gone} gone"
-    if review.queue.current is None:
-        return text + "."
-    place = review.queue.position
-    return text + f". The one in hand stays{f' and is number {place} now' if place else ''}."

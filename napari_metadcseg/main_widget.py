@@ -14,6 +14,7 @@ from napari_metadcseg.edit_section import EditSection
 from napari_metadcseg.exporting import export_all
 from napari_metadcseg.keybindings import Bindings, KeyTable
 from napari_metadcseg.layers.scene import Scene
+from napari_metadcseg.opinions import Opinions
 from napari_metadcseg.projects import ProjectDialogs
 from napari_metadcseg.widgets.export_panel import ExportPanel
 from napari_metadcseg.widgets.message_bar import MessageBar
@@ -64,6 +65,7 @@ class MetaDCSegWidget(QWidget):
         self.controller = Controller()
         self.scene = Scene(napari_viewer, self.controller)
         self.projects = ProjectDialogs(self, napari_viewer, self.controller, lambda: self.preferences.author or None)
+        self.opinions = Opinions(self, napari_viewer, self.controller, self.scene)
         self.project_panel = ProjectPanel(self.controller, self.keys)
         self.training_panel = TrainingPanel(self.controller)
         self.edits = EditSection(napari_viewer, self.scene, self.controller)
@@ -113,6 +115,8 @@ class MetaDCSegWidget(QWidget):
         self.project_panel.layers_asked.connect(self.projects.ask_layers)
         self.review_panel.help_asked.connect(self.show_help)
         self.review_panel.preferences_asked.connect(self.ask_preferences)
+        self.training_panel.scores_asked.connect(self.opinions.ask_scores)
+        self.training_panel.opinion_asked.connect(self.opinions.ask_second)
         self.export_panel.export_asked.connect(self.export_to)
         self.bindings.bind(self.keys)
         self.viewer.layers.events.removed.connect(self._on_layer_removed)

@@ -76,6 +76,8 @@ class ReviewDesk:
     queue : ReviewQueue
     arrival : Arrival or None
         What the newest scores changed against those before; None until there were two.
+    opinion : dict of region id to float
+        The second opinion on each region, where there is one.
     """
 
     def __init__(self) -> None:
@@ -83,6 +85,7 @@ class ReviewDesk:
         self.run: Run | None = None
         self.queue = ReviewQueue()
         self.arrival: Arrival | None = None
+        self.opinion: dict[str, float] = {}
         self._images: list[ImageScore] = []
         self._generation = 0
         self._hand: Hand | None = None
@@ -121,8 +124,13 @@ class ReviewDesk:
             self.arrival = arrival(self._images, self.queue.regions, images, regions)
         self.queue.update(regions, {})
         self.run, self._generation, self._images = run, generation, images
+        self.take_opinion()
         self.settle()
         return True
+
+    def take_opinion(self) -> None:
+        """Read the second opinion on these scores, if there is one."""
+        self.opinion = {} if self.run is None else dict(self.run.second_opinion() or {})
 
     def settle(self) -> None:
         """Let the queue take note of all decisions, without moving."""

@@ -83,6 +83,8 @@ class ReviewState:
     ----------
     regions : tuple of Region
         That wait for a decision, in order.
+    opinion : float or None
+        The second opinion on the region in hand.
     undecided : float
         Wrong pixels expected in them, px.
     last : str
@@ -101,6 +103,7 @@ class ReviewState:
     version: int = 0
     arrival: Arrival | None = None
     region: Region | None = None
+    opinion: float | None = None
     position: int = 0
     open: int = 0
     errors: int = 0

@@ -75,6 +75,7 @@ def review_state(before: ReviewState, desk: ReviewDesk) -> ReviewState:
         searched=queue.searched,
         undecided=before.undecided if waiting is before.regions else sum(region.score for region in waiting),
         region=queue.current,
+        opinion=None if queue.current is None else desk.opinion.get(queue.current.id),
         position=queue.position,
         open=len(waiting),
         errors=queue.count("error"),
@@ -85,3 +86,15 @@ def review_state(before: ReviewState, desk: ReviewDesk) -> ReviewState:
         version=project.version()[0],
         arrival=desk.arrival,
     )
+
+
+def arrival_text(review: ReviewDesk) -> str:
+    """What new scores mean for the person, in one sentence or two."""
+    found, came = len(review.queue.open), review.arrival
+    text = f"New scores: {found} region{'s' * (found != 1)} to look at, the most suspect first"
+    if came is not None:
+        text += f"; {came.new} new, {came.gone} gone"
+    if review.queue.current is None:
+        return text + "."
+    place = review.queue.position
+    return text + f". The one in hand stays{f' and is number {place} now' if place else ''}."

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from src_core.data.scores import Region
     from src_core.review.arrival import Arrival
 
-EMPTY = "Nothing to review yet. Train first: the queue of suspect regions fills by itself."
+EMPTY = "Nothing to review yet. Train first, or import the scores of another model; both are on the tab Train."
 NONE_LEFT = "No region fits. Clear the search, or show all kinds on the tab Review."
 ORDERS = (
     ("worth", "Most wrong pixels", "Regions by the number of wrong pixels that one decision is expected to settle"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFrame, QVBoxLayout, QWidget
 
+from napari_metadcseg.opinion import opinion_text
 from napari_metadcseg.widgets.legend import Legend
 from napari_metadcseg.widgets.parts import button, heading, row, text
 from napari_metadcseg.widgets.preview import Preview, outlined
@@ -44,8 +45,8 @@ KINDS = {
     "ambiguous": ("Ambiguous boundary", "It can be drawn in more than one way."),
 }
 EMPTY = (
-    "Nothing to review yet. Train first: the queue of suspect regions fills by itself. You can already paint on the "
-    "layer 'label'; every stroke is saved."
+    "Nothing to review yet. Train first, or import the scores of another model: the queue of suspect regions fills by "
+    "itself. You can already paint on the layer 'label'; every stroke is saved."
 )
 DONE = "All regions of this queue are settled. Train again to look for more, or export the cleaned masks."
 
@@ -122,7 +123,8 @@ class ReviewPanel(QWidget):
         self.place.setToolTip("" if region is None else KINDS[region.kind][1])
         if region is not None and state.project is not None:
             case = None if self._controller.project is None else self._controller.project.case(region.case_id)
-            self.words.setText(region_text(region, state.project.classes, case))
+            opinion = opinion_text(review.opinion, trust=region.trust)
+            self.words.setText("\n".join(filter(None, (region_text(region, state.project.classes, case), opinion))))
         else:
             self.words.setText(self._why_empty(state))
         self._show_preview(state)
