@@ -8,10 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
-from zarr.codecs import BloscCodec
 
 from src_core.errors import ProjectDamagedError
+from src_core.store import chunks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NAME = "arrays.zarr"
-CHUNK = 1024
+_KEPT_OPEN = 1000
 
 
 def discard(folder: Path) -> None:
@@ -59,26 +58,30 @@ class ArrayStore:
 
     def __init__(self, path: Path, mode: str) -> None:
         self.path = path
-        try:
-            self._group = zarr.open_group(str(path), mode=mode, zarr_format=3)
-        except (FileNotFoundError, KeyError, ValueError) as error:
+        if mode == "w-":
+            path.mkdir(parents=True)
+            chunks.write_group(path)
+            chunks.write_group(path / "cases")
+        elif not (path / chunks.METADATA).is_file():
             raise ProjectDamagedError(
                 f"The project's arrays are missing or damaged ({path}); restore the project from a backup."
-            ) from error
+            )
+        self._store = chunks.TouchStore(path, read_only=mode == "r")
         self._open: dict[tuple[int, str], Any] = {}
 
     def add(self, case_id: int, arrays: dict[str, NDArray[Any]]) -> None:
         """Write the arrays of a new case."""
+        chunks.write_group(self.path / _key(case_id))
         for name, values in arrays.items():
-            chunks = tuple(min(CHUNK, edge) for edge in values.shape)
-            array = self._group.create_array(
-                f"cases/{case_id:06d}/{name}",
-                shape=values.shape,
-                chunks=chunks,
-                dtype=values.dtype,
-                compressors=BloscCodec(cname="zstd", clevel=3),
-            )
-            array[...] = values
+            chunks.write_array(self.path / _key(case_id, name), values)
+
+    def replace(self, case_id: int, name: str, values: NDArray[Any]) -> None:
+        """Write an array anew in place of one that is damaged or missing."""
+        self._open.pop((case_id, name), None)
+        folder = self.path / _key(case_id, name)
+        shutil.rmtree(folder, ignore_errors=True)
+        chunks.write_array(folder, values)
+        self._store.touched.update([folder, *folder.iterdir()])
 
     def read(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
         """Read an array of a case, or a box of it.
@@ -86,26 +89,55 @@ class ArrayStore:
         Raises
         ------
         ProjectDamagedError
-            If it is missing or cannot be read.
+            If it is missing or cannot be read, or a checksum does not fit.
         """
         try:
             return np.asarray(self._array(case_id, name)[... if box is None else box.slices])
         except (OSError, RuntimeError, ValueError) as error:
-            raise ProjectDamagedError(
-                f"Array {name} of image {case_id} cannot be read from {self.path}; restore the project from a backup."
-            ) from error
+            raise self._damaged(case_id, name) from error
 
     def write(self, case_id: int, name: str, box: Box, values: NDArray[np.uint8]) -> None:
-        """Write a box of an array."""
-        self._array(case_id, name)[box.slices] = values
+        """Write a box of an array.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or may not be written; every chunk is as before or as it should be then.
+        ProjectDamagedError
+            If a chunk that is changed in part cannot be read.
+        """
+        try:
+            self._array(case_id, name)[box.slices] = values
+        except FileNotFoundError as error:
+            raise self._damaged(case_id, name) from error
+        except (RuntimeError, ValueError) as error:
+            raise self._damaged(case_id, name) from error
+
+    def touched(self) -> set[Path]:
+        """Files that were written since this was asked last."""
+        taken, self._store.touched = self._store.touched, set()
+        return taken
+
+    def _damaged(self, case_id: int, name: str) -> ProjectDamagedError:
+        return ProjectDamagedError(
+            f"Array {name} of image {case_id} cannot be read from {self.path}; restore the project from a backup."
+        )
 
     def _array(self, case_id: int, name: str) -> Any:
-        key = (case_id, name)
-        if key not in self._open:
-            try:
-                self._open[key] = self._group[f"cases/{case_id:06d}/{name}"]
-            except KeyError as error:
-                raise ProjectDamagedError(
-                    f"Array {name} of image {case_id} is missing in {self.path}; restore the project from a backup."
-                ) from error
-        return self._open[key]
+        key, metadata = (case_id, name), self.path / _key(case_id, name) / chunks.METADATA
+        try:
+            if key in self._open and metadata.is_file():
+                return self._open[key]
+            array = chunks.open_array(self._store, _key(case_id, name))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ProjectDamagedError(
+                f"Array {name} of image {case_id} is missing in {self.path}; restore the project from a backup."
+            ) from error
+        if len(self._open) >= _KEPT_OPEN:
+            self._open.clear()
+        self._open[key] = array
+        return array
+
+
+def _key(case_id: int, *more: str) -> str:
+    return "/".join([f"cases/{case_id:06d}", *more])

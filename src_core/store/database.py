@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from src_core.errors import ProjectDamagedError, ProjectError, StorageError
+from src_core.store import upgrades
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 NAME = "project.db"
-SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE state (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -32,7 +32,7 @@ CREATE TABLE journal (
     id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, author TEXT NOT NULL,
     case_id INTEGER NOT NULL REFERENCES "case", action TEXT NOT NULL, region TEXT NOT NULL, run TEXT NOT NULL,
     note TEXT NOT NULL, box TEXT, before BLOB, after BLOB, target INTEGER REFERENCES journal,
-    pixels INTEGER NOT NULL, scores TEXT
+    pixels INTEGER NOT NULL
 );
 CREATE TRIGGER journal_is_never_changed BEFORE UPDATE ON journal
 BEGIN SELECT RAISE(ABORT, 'rows of the journal are never changed'); END;
@@ -40,21 +40,21 @@ CREATE TRIGGER journal_is_never_cut BEFORE DELETE ON journal
 BEGIN SELECT RAISE(ABORT, 'rows of the journal are never removed'); END;
 INSERT INTO state VALUES ('applied', 0);
 """
+"""Of version 1; what came later is in :mod:`~src_core.store.upgrades`, for new projects as for old ones."""
 
-UPGRADE = ("ALTER TABLE journal ADD COLUMN scores TEXT", "PRAGMA user_version = 2")
-"""From version 1, when a project is opened for writing."""
-
-AS_IF_UPGRADED = "CREATE TEMP VIEW journal AS SELECT *, NULL AS scores FROM main.journal"
-"""Lets a connection that may only read see a record of version 1 as if it were of version 2."""
+_DURABLE = ("PRAGMA synchronous = FULL", "PRAGMA fullfsync = ON", "PRAGMA checkpoint_fullfsync = ON")
+"""A commit has reached the disk itself when it returns; the latter two matter on macOS only."""
 
 
 def create(path: Path) -> sqlite3.Connection:
     """Make a new, empty database; the connection is in autocommit mode."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.executescript(SCHEMA)
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    for pragma in _DURABLE:
+        connection.execute(pragma)
+    connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+    with transaction(connection, "Nothing was created."):
+        upgrades.upgrade(connection)
     return connection
 
 
@@ -66,41 +66,72 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     ProjectDamagedError
         If the file is no database, or lacks its tables.
     ProjectError
-        If a newer program made it.
+        If a newer program made it, or the folder does not let us read it.
     """
-    mode = "rw" if write else "ro"
+    connection = None
     try:
-        connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=10,
-        )
-        connection.execute("PRAGMA foreign_keys = ON")
-        if write:
-            connection.execute("PRAGMA synchronous = FULL")
+        connection = _connection(path, write=write)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         connection.execute("SELECT value FROM state WHERE key = 'applied'").fetchone()
-        if version == 1:
+        if version < upgrades.VERSION:
             _upgrade(connection, write=write)
     except sqlite3.Error as error:
+        _close(connection)
         raise ProjectDamagedError(
             f"The project's record {path} cannot be read ({error}); restore it from a backup."
         ) from error
-    if version > SCHEMA_VERSION:
+    except BaseException:
+        _close(connection)
+        raise
+    if version > upgrades.VERSION:
         connection.close()
         raise ProjectError(f"{path} was made by a newer version of this program; update napari-metadcseg.")
     return connection
 
 
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        connection.close()
+
+
+def _connection(path: Path, *, write: bool) -> sqlite3.Connection:
+    """A connection that has read something, so that what is wrong with the file shows here."""
+    connection = _opened(path, "mode=rw" if write else "mode=ro")
+    try:
+        if write:
+            connection.execute("PRAGMA journal_mode = WAL")
+            for pragma in _DURABLE:
+                connection.execute(pragma)
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if write or not _is_closed(path):
+            raise
+        # nobody has it open, and SQLite may not make the files beside it that it shares with others: a read-only disk
+        connection = _opened(path, "mode=ro&immutable=1")
+    return connection
+
+
+def _opened(path: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?{how}", uri=True, isolation_level=None, check_same_thread=False, timeout=10
+    )
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _is_closed(path: Path) -> bool:
+    """True when all that was committed is in the file itself."""
+    log = path.with_name(path.name + "-wal")
+    return path.is_file() and not (log.is_file() and log.stat().st_size)
+
+
 def _upgrade(connection: sqlite3.Connection, *, write: bool) -> None:
     if not write:
-        connection.execute(AS_IF_UPGRADED)
+        upgrades.show_as_upgraded(connection)
         return
     with transaction(connection, "The project is as it was."):
-        for statement in UPGRADE:
-            connection.execute(statement)
+        upgrades.upgrade(connection)
 
 
 def faults(connection: sqlite3.Connection) -> list[str]:
@@ -116,6 +147,35 @@ def faults(connection: sqlite3.Connection) -> list[str]:
 
 
 @contextmanager
+def reading() -> Iterator[None]:
+    """Turn what goes wrong while rows are read into a sentence.
+
+    Raises
+    ------
+    ProjectDamagedError
+        If a page of the database is damaged; ProjectError if it cannot be reached, as when a disk was unplugged.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "decode" in str(error):
+            raise _damaged(error) from error
+        raise ProjectError(
+            f"The project's record cannot be read at the moment ({error}); check that its disk is there, then open the "
+            "project again. What was recorded before is kept."
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise _damaged(error) from error
+
+
+def _damaged(error: sqlite3.DatabaseError) -> ProjectDamagedError:
+    return ProjectDamagedError(
+        f"The project's record is damaged ({error}); close the project and restore {NAME} from a backup. "
+        "'metadcseg verify' tells what is wrong."
+    )
+
+
+@contextmanager
 def transaction(connection: sqlite3.Connection, consequence: str) -> Iterator[None]:
     """All or nothing; a full or read-only disk becomes a sentence.
 
@@ -123,6 +183,8 @@ def transaction(connection: sqlite3.Connection, consequence: str) -> Iterator[No
     ------
     StorageError
         If the change could not be written; nothing of it was.
+    ProjectDamagedError
+        If a page of the database is damaged; nothing was written.
     """
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -138,6 +200,11 @@ def transaction(connection: sqlite3.Connection, consequence: str) -> Iterator[No
             f"The project's record could not be written ({error}). {consequence} Free some space or check that the "
             "folder may be written to, then try again."
         ) from error
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.DatabaseError as error:
+        _roll_back(connection)
+        raise _damaged(error) from error
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

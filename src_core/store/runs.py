@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import zarr
-from zarr.codecs import BloscCodec
-
 from src_core.config import TrainingSettings
-from src_core.data.case import Box
-from src_core.data.scores import ImageScore, Region
 from src_core.errors import InputError, ProjectDamagedError, storage_errors
-from src_core.store import arrays
+from src_core.store import arrays, chunks, ranking
+from src_core.store.durable import sync_file, sync_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,12 +17,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from src_core.data.case import Box
+    from src_core.data.scores import ImageScore, Region
+
 MAPS = ("trust", "alpha", "beta", "uncertainty", "band", "proposed", "regions")
 """Maps of a scored image; ``band`` is derived from ``uncertainty``."""
 
 BAND_ABOVE = 0.5
 SCORES = "scores.zarr"
-RANKING = "ranking.json"
+OLD_SCORES = "scores.zarr.old"
+GENERATION = "generation"
+_ATTEMPTS = 3  # maps may be exchanged for newer ones between finding and reading them
 
 
 class Run:
@@ -44,6 +42,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
+        self._read: tuple[tuple[int, int, int], ranking.Ranking] | None = None
 
     def __repr__(self) -> str:
         return f"Run({self.name!r})"
@@ -51,12 +50,14 @@ class Run:
     @property
     def has_scores(self) -> bool:
         """True when maps and rankings can be read."""
-        return (self.path / RANKING).is_file() and (self.path / SCORES).is_dir()
+        return (self.path / ranking.NAME).is_file() and any(
+            (self.path / name).is_dir() for name in (SCORES, OLD_SCORES)
+        )
 
     @property
     def generation(self) -> int:
         """Number of the scores that are there; grows with each scoring; 0 when there are none."""
-        return int(self._ranking()["generation"]) if self.has_scores else 0
+        return self._ranking().generation if self.has_scores else 0
 
     def record(self) -> dict[str, Any]:
         """run.json: settings, versions, device, and what the project held.
@@ -85,17 +86,14 @@ class Run:
 
     def images(self) -> list[ImageScore]:
         """Images by how suspect they are, worst first."""
-        return [ImageScore(**row) for row in self._ranking()["images"]]
+        return list(self._ranking().images)
 
     def regions(self) -> list[Region]:
         """Suspect regions, the one that is worth most first."""
-        return [
-            Region(**{**row, "box": Box(tuple(row["box"]["start"]), tuple(row["box"]["stop"]))})
-            for row in self._ranking()["regions"]
-        ]
+        return list(self._ranking().regions)
 
-    def read_map(self, case_id: int, name: str) -> NDArray[Any]:
-        """One map of an image, at the image's size.
+    def read_map(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
+        """One map of an image, at the image's size, or a box of it.
 
         Parameters
         ----------
@@ -103,6 +101,7 @@ class Run:
         name : str
             ``trust``, ``alpha``, ``beta``, ``uncertainty``: float32 in [0, 1]; ``band``: bool; ``proposed``: uint8
             class index; ``regions``: int32, 0 or a region's number.
+        box : Box, optional
 
         Raises
         ------
@@ -113,18 +112,48 @@ class Run:
         """
         if name not in MAPS:
             raise InputError(f"There is no map {name!r}; expected one of {', '.join(MAPS)}.")
-        stored = "uncertainty" if name == "band" else name
-        try:
-            array = zarr.open_array(str(self.path / SCORES / f"cases/{case_id:06d}/{stored}"), mode="r")
-            values = np.asarray(array[...])
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise ProjectDamagedError(
-                f"Run {self.name} has no {name} map of image {case_id}; make the scores again with 'metadcseg score'."
-            ) from error
+        key = f"cases/{case_id:06d}/{'uncertainty' if name == 'band' else name}"
+        for attempt in range(_ATTEMPTS):
+            try:
+                values = chunks.read_array(self._scores(), key, box)
+                break
+            except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+                if attempt + 1 == _ATTEMPTS:
+                    raise ProjectDamagedError(
+                        f"Run {self.name} has no {name} map of image {case_id}; make the scores again with 'metadcseg "
+                        "score'."
+                    ) from error
         return values > BAND_ABOVE if name == "band" else values
 
-    def _ranking(self) -> dict[str, Any]:
-        return self._json(RANKING)
+    def _scores(self) -> Path:
+        """The folder of the maps that the ranking is of: while they are exchanged, or after a kill then, there are two.
+
+        Older runs do not say of which generation their maps are.
+        """
+        for name in (SCORES, OLD_SCORES):
+            try:
+                group = json.loads((self.path / name / chunks.METADATA).read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            if group.get("attributes", {}).get(GENERATION, self.generation) == self.generation:
+                return self.path / name
+        return self.path / SCORES
+
+    def maps_are_current(self) -> bool:
+        """True when the maps in ``scores.zarr`` are those that the ranking is of."""
+        return self.has_scores and self._scores().name == SCORES
+
+    def _ranking(self) -> ranking.Ranking:
+        """The ranking; read again only when it was replaced."""
+        path = self.path / ranking.NAME
+        try:
+            found = path.stat()
+            key = (found.st_ino, found.st_mtime_ns, found.st_size)
+        except OSError:
+            key = (0, 0, 0)
+        if self._read is None or self._read[0] != key or not any(key):
+            self._read = (key, ranking.read(path))
+        return self._read[1]
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.path / name
@@ -169,7 +198,9 @@ class ScoreWriter:
         self._partial = run_path / (SCORES + ".partial")
         with storage_errors(self._partial, "The scores before are still there."):
             shutil.rmtree(self._partial, ignore_errors=True)
-            self._group = zarr.open_group(str(self._partial), mode="w", zarr_format=3)
+            self._generation = self._run.generation + 1 if self._run.has_scores else 1
+            chunks.write_group(self._partial, {GENERATION: self._generation})
+            chunks.write_group(self._partial / "cases")
 
     def write(self, case_id: int, maps: Mapping[str, NDArray[Any]]) -> None:
         """Write the maps of one case.
@@ -179,45 +210,43 @@ class ScoreWriter:
         StorageError
             If the disk is full; the old scores stay.
         """
+        folder = self._partial / f"cases/{case_id:06d}"
         with storage_errors(self._partial, "The scores before are still there."):
+            chunks.write_group(folder)
             for name, values in maps.items():
-                array = self._group.create_array(
-                    f"cases/{case_id:06d}/{name}",
-                    shape=values.shape,
-                    chunks=tuple(min(1024, edge) for edge in values.shape),
-                    dtype=values.dtype,
-                    compressors=BloscCodec(cname="zstd", clevel=3),
-                )
-                array[...] = values
+                chunks.write_array(folder / name, values)
 
     def finish(self, images: Sequence[ImageScore], regions: Sequence[Region]) -> int:
         """Put the scores in place, with the rankings.
+
+        The ranking names the generation of the maps that it is of, so at no moment are maps and ranking of different
+        scorings taken for each other.
 
         Returns
         -------
         int
             Their generation.
         """
-        generation = self._run.generation + 1 if self._run.has_scores else 1
-        record = {
-            "generation": generation,
-            "images": [asdict(image) for image in sorted(images, key=lambda image: -image.score)],
-            "regions": [asdict(region) for region in sorted(regions, key=lambda region: -region.score)],
-        }
-        target, old = self._run.path / SCORES, self._run.path / (SCORES + ".old")
+        record = ranking.Ranking(
+            generation=self._generation,
+            images=tuple(sorted(images, key=lambda image: -image.score)),
+            regions=tuple(sorted(regions, key=lambda region: -region.score)),
+        )
+        target, old = self._run.path / SCORES, self._run.path / OLD_SCORES
         with storage_errors(target, "The scores before are still there."):
-            ranking = self._run.path / (RANKING + ".partial")
-            with ranking.open("w", encoding="utf-8") as file:
-                json.dump(record, file)
-                file.flush()
-                os.fsync(file.fileno())
-            shutil.rmtree(old, ignore_errors=True)
-            if target.exists():
+            partial = self._run.path / (ranking.NAME + ".partial")
+            ranking.write(partial, record)
+            sync_tree(self._partial)
+            if target.exists() and self._run.maps_are_current():
+                shutil.rmtree(old, ignore_errors=True)
                 target.rename(old)
+            elif target.exists():  # left by a scoring that was cut short; the ones to keep are the old ones
+                shutil.rmtree(target)
             self._partial.rename(target)
-            ranking.replace(self._run.path / RANKING)
+            partial.replace(self._run.path / ranking.NAME)
+            sync_file(self._run.path)
             shutil.rmtree(old, ignore_errors=True)
-        return generation
+        return self._generation
 
     def abandon(self) -> None:
         """Throw away what was written; the old scores stay."""
