@@ -7,14 +7,13 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from src_core.errors import ProjectDamagedError
 from src_core.store import chunks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from src_core.data.case import Box
@@ -66,22 +65,22 @@ class ArrayStore:
             raise ProjectDamagedError(
                 f"The project's arrays are missing or damaged ({path}); restore the project from a backup."
             )
-        self._store = chunks.TouchStore(path, read_only=mode == "r")
-        self._open: dict[tuple[int, str], Any] = {}
+        self._touched: set[Path] = set()
+        self._open: dict[tuple[int, str], chunks.ChunkedArray] = {}
 
     def add(self, case_id: int, arrays: dict[str, NDArray[Any]]) -> None:
         """Write the arrays of a new case."""
-        chunks.write_group(self.path / _key(case_id))
+        chunks.write_group(self._folder(case_id))
         for name, values in arrays.items():
-            chunks.write_array(self.path / _key(case_id, name), values)
+            chunks.write_array(self._folder(case_id, name), values)
 
     def replace(self, case_id: int, name: str, values: NDArray[Any]) -> None:
         """Write an array anew in place of one that is damaged or missing."""
         self._open.pop((case_id, name), None)
-        folder = self.path / _key(case_id, name)
+        folder = self._folder(case_id, name)
         shutil.rmtree(folder, ignore_errors=True)
         chunks.write_array(folder, values)
-        self._store.touched.update([folder, *folder.iterdir()])
+        self._touched.update([folder, *folder.iterdir()])
 
     def read(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
         """Read an array of a case, or a box of it.
@@ -92,7 +91,7 @@ class ArrayStore:
             If it is missing or cannot be read, or a checksum does not fit.
         """
         try:
-            return np.asarray(self._array(case_id, name)[... if box is None else box.slices])
+            return self._array(case_id, name).read(box)
         except (OSError, RuntimeError, ValueError) as error:
             raise self._damaged(case_id, name) from error
 
@@ -107,7 +106,7 @@ class ArrayStore:
             If a chunk that is changed in part cannot be read.
         """
         try:
-            self._array(case_id, name)[box.slices] = values
+            self._touched |= self._array(case_id, name).write(box, values)
         except FileNotFoundError as error:
             raise self._damaged(case_id, name) from error
         except (RuntimeError, ValueError) as error:
@@ -115,7 +114,7 @@ class ArrayStore:
 
     def touched(self) -> set[Path]:
         """Files that were written since this was asked last."""
-        taken, self._store.touched = self._store.touched, set()
+        taken, self._touched = self._touched, set()
         return taken
 
     def _damaged(self, case_id: int, name: str) -> ProjectDamagedError:
@@ -123,21 +122,18 @@ class ArrayStore:
             f"Array {name} of image {case_id} cannot be read from {self.path}; restore the project from a backup."
         )
 
-    def _array(self, case_id: int, name: str) -> Any:
-        key, metadata = (case_id, name), self.path / _key(case_id, name) / chunks.METADATA
-        try:
-            if key in self._open and metadata.is_file():
-                return self._open[key]
-            array = chunks.open_array(self._store, _key(case_id, name))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ProjectDamagedError(
-                f"Array {name} of image {case_id} is missing in {self.path}; restore the project from a backup."
-            ) from error
-        if len(self._open) >= _KEPT_OPEN:
-            self._open.clear()
-        self._open[key] = array
-        return array
+    def _folder(self, case_id: int, *name: str) -> Path:
+        return self.path.joinpath("cases", f"{case_id:06d}", *name)
 
-
-def _key(case_id: int, *more: str) -> str:
-    return "/".join([f"cases/{case_id:06d}", *more])
+    def _array(self, case_id: int, name: str) -> chunks.ChunkedArray:
+        key = case_id, name
+        if key not in self._open:
+            folder = self._folder(case_id, name)
+            if not folder.is_dir():
+                raise ProjectDamagedError(
+                    f"Array {name} of image {case_id} is missing in {self.path}; restore the project from a backup."
+                )
+            if len(self._open) >= _KEPT_OPEN:
+                self._open.clear()
+            self._open[key] = chunks.ChunkedArray(folder)
+        return self._open[key]

@@ -1,31 +1,28 @@
-"""Arrays of zarr v3 as files: new ones written in one go, and a store that knows which files were touched.
+"""Arrays as zarr (version 3) lays them out on disk, read and written without its event loop.
 
-The layout of a file is zarr's own, and zarr reads and changes them. New arrays are written here since making them by
-zarr takes several times longer, which shows in projects of thousands of images.
+zarr hands every access to other threads and back, some milliseconds each time and many more while training keeps the
+processors busy; a stroke takes seven. The arrays of a project are of one kind only, numbers in chunks packed by blosc,
+so this is all that it takes; zarr reads and writes them as its own.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from functools import lru_cache
+import os
 from typing import TYPE_CHECKING, Any
 
+import google_crc32c
 import numpy as np
-import zarr
 from numcodecs import Blosc
-from numcodecs.checksum32 import CRC32C
-from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.storage import LocalStore, MemoryStore, StorePath
+
+from src_core.data.case import Box
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from zarr.abc.store import ByteRequest
-    from zarr.core.buffer import Buffer, BufferPrototype
-
-    from src_core.data.case import Box
 
 METADATA = "zarr.json"
 COMPLETE = "complete"
@@ -36,6 +33,12 @@ _EDGES = {1: 65536, 2: 512, 3: 64}
 
 _LEVEL = 3
 _GROUP = {"zarr_format": 3, "node_type": "group"}
+_PACKED = [["bytes", "blosc"], ["bytes", "blosc", "crc32c"]]
+_SEAL = 4  # bytes of a checksum
+_HEADER = 16  # of blosc; the last four bytes are the length of the whole
+_packer = Blosc(cname="zstd", clevel=_LEVEL, shuffle=Blosc.AUTOSHUFFLE)
+
+Slices = tuple[slice, ...]
 
 
 def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -68,118 +71,168 @@ def write_array(folder: Path, values: NDArray[Any]) -> None:
     """
     values = np.asarray(values)
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    chunks = chunk_shape(values.shape)
     folder.mkdir(parents=True)
-    corners = (range(0, edge, step) for edge, step in zip(values.shape, chunks, strict=True))
-    for corner in itertools.product(*corners):
-        block = values[tuple(slice(start, start + step) for start, step in zip(corner, chunks, strict=True))]
-        if block.shape != chunks:
-            block = np.pad(block, [(0, full - there) for full, there in zip(chunks, block.shape, strict=True)])
-        place = (str(start // step) for start, step in zip(corner, chunks, strict=True))
-        (folder / ".".join(["c", *place])).write_bytes(_encode(block))
-    (folder / METADATA).write_text(_metadata(values.shape, chunks, values.dtype.str), encoding="utf-8")
+    (folder / METADATA).write_text(json.dumps(_describe(values.shape, values.dtype)), encoding="utf-8")
+    ChunkedArray(folder).write(Box.whole(values.shape), values)
 
 
-def _encode(block: NDArray[Any]) -> bytes:
-    compressed = Blosc(cname="zstd", clevel=_LEVEL, shuffle=Blosc.AUTOSHUFFLE).encode(np.ascontiguousarray(block))
-    return bytes(CRC32C(location="end").encode(np.frombuffer(compressed, dtype=np.uint8)))
-
-
-@lru_cache(maxsize=256)
-def _metadata(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str) -> str:
+def _describe(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
     """What zarr writes for such an array."""
-    array = zarr.create_array(
-        MemoryStore(),
-        shape=shape,
-        chunks=chunks,
-        dtype=dtype,
-        compressors=[BloscCodec(cname="zstd", clevel=_LEVEL), Crc32cCodec()],
-        chunk_key_encoding={"name": "default", "separator": "."},
-        attributes={COMPLETE: True},
-        zarr_format=3,
-    )
-    return json.dumps(array.metadata.to_dict())
+    bytes_: dict[str, Any] = {"name": "bytes"}
+    if dtype.itemsize > 1:
+        bytes_["configuration"] = {"endian": "little"}
+    shuffle = "shuffle" if dtype.itemsize > 1 else "bitshuffle"  # what blosc chooses by itself
+    blosc = {"typesize": dtype.itemsize, "cname": "zstd", "clevel": _LEVEL, "shuffle": shuffle, "blocksize": 0}
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk_shape(shape))}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+        "fill_value": dtype.type(0).item(),
+        "codecs": [bytes_, {"name": "blosc", "configuration": blosc}, {"name": "crc32c"}],
+        "attributes": {COMPLETE: True},
+    }
 
 
-def open_array(store: TouchStore, key: str) -> Any:
-    """An array of a store, as zarr's own; opening it by zarr itself takes several times longer.
+class ChunkedArray:
+    """One array on disk.
 
-    Raises
-    ------
-    OSError, ValueError, TypeError, KeyError
-        If there is none, or its description makes no sense.
-    """
-    facts = json.loads((store.root / key / METADATA).read_text(encoding="utf-8"))
-    array = zarr.Array.from_dict(StorePath(store, key), facts)
-    if array.attrs.get(COMPLETE):
-        store.complete.add(key)
-        array = array.with_config({"write_empty_chunks": True})
-    return array
-
-
-def read_array(root: Path, key: str, box: Box | None = None) -> NDArray[Any]:
-    """Values of an array, or of a box of it; raises what :func:`open_array` and zarr raise."""
-    return np.asarray(open_array(TouchStore(root, read_only=True), key)[... if box is None else box.slices])
-
-
-class TouchStore(LocalStore):  # type: ignore[misc]
-    """A folder of arrays that remembers the files which were written, and misses chunks that should be there.
+    Parameters
+    ----------
+    folder : Path
 
     Attributes
     ----------
-    touched : set of Path
-        Files that were written or removed; whoever takes care of them takes them out.
-    complete : set of str
-        Keys of arrays each of whose chunks must have a file.
+    shape : tuple of int
+
+    Raises
+    ------
+    OSError
+        If it is missing.
+    ValueError
+        If its description makes no sense, or is of another kind of array than projects have.
     """
 
-    def __init__(self, root: Path | str, *, read_only: bool = False) -> None:
-        super().__init__(root, read_only=read_only)
-        self.touched: set[Path] = set()
-        self.complete: set[str] = set()
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        facts = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        try:
+            codecs = [codec["name"] for codec in facts["codecs"]]
+            if facts["zarr_format"] != 3 or codecs not in _PACKED or facts["chunk_grid"]["name"] != "regular":
+                raise ValueError(f"arrays packed by {', '.join(codecs)} are not used in projects")
+            self.shape = tuple(facts["shape"])
+            self._chunks = tuple(facts["chunk_grid"]["configuration"]["chunk_shape"])
+            self._dtype = np.dtype(facts["data_type"]).newbyteorder("<")
+            self._separator = facts["chunk_key_encoding"]["configuration"]["separator"]
+            self._fill = facts["fill_value"]
+            self._sealed = "crc32c" in codecs
+            self._complete = bool(facts.get("attributes", {}).get(COMPLETE))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{folder / METADATA} makes no sense: {error!r}") from error
 
-    async def get(
-        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        """Value of a key; None when there is none.
+    def read(self, box: Box | None = None) -> NDArray[Any]:
+        """The values, or those of a box.
 
         Raises
         ------
-        FileNotFoundError
-            If it is a chunk of a complete array.
+        OSError
+            If a chunk is missing that must have a file, or cannot be read.
+        ValueError, RuntimeError
+            If a chunk is damaged.
         """
-        return self._found(key, await super().get(key, prototype, byte_range))
+        box = self._full(box)
+        values = np.empty(box.shape, self._dtype)
+        for place, inside, of_box in self._parts(box):
+            values[of_box] = self._block(place)[inside]
+        return values
 
-    def get_sync(self, key: str, **how: Any) -> Buffer | None:
-        """As :meth:`get`."""
-        return self._found(key, super().get_sync(key, **how))
+    def write(self, box: Box, values: NDArray[Any]) -> set[Path]:
+        """Write the values of a box, each chunk whole or not at all.
 
-    def _found(self, key: str, value: Buffer | None) -> Buffer | None:
-        if value is None and key.rpartition("/")[0] in self.complete:
-            raise FileNotFoundError(f"{self.root / key} is missing")
-        return value
+        Returns
+        -------
+        set of Path
+            Files and folders that were changed.
 
-    def _touch(self, key: str) -> None:
-        """Note a file, and the folders between it and its array, which may be new."""
-        path = self.root / key
-        self.touched.update([path, *itertools.islice(path.parents, max(0, key.count("/") - 2))])
+        Raises
+        ------
+        OSError, ValueError, RuntimeError
+            As in :meth:`read`, of a chunk that is changed in part; and if the disk is full or may not be written.
+        """
+        touched: set[Path] = set()
+        for place, inside, of_box in self._parts(self._full(box)):
+            part = values[of_box]
+            whole = part.shape == self._extent(place)
+            block = np.full(self._chunks, self._fill, self._dtype) if whole else self._block(place).copy()
+            block[inside] = part
+            touched |= self._put(self._file(place), block)
+        return touched
 
-    async def set(self, key: str, value: Buffer) -> None:
-        """Write a value, whole or not at all."""
-        self._touch(key)
-        await super().set(key, value)
+    def _full(self, box: Box | None) -> Box:
+        """A box may leave out the channels."""
+        whole = Box.whole(self.shape)
+        if box is None:
+            return whole
+        axes = len(box.start)
+        return Box(box.start + whole.start[axes:], box.stop + whole.stop[axes:])
 
-    def set_sync(self, key: str, value: Buffer) -> None:
-        """As :meth:`set`."""
-        self._touch(key)
-        super().set_sync(key, value)
+    def _parts(self, box: Box) -> Iterator[tuple[tuple[int, ...], Slices, Slices]]:
+        """Chunks that a box meets: place, the common part as seen from the chunk, and as seen from the box."""
+        edges = list(zip(box.start, box.stop, self._chunks, strict=True))
+        for place in itertools.product(*(range(a // step, -(-b // step)) for a, b, step in edges)):
+            common = [
+                (max(a, index * step), min(b, (index + 1) * step), index * step, a)
+                for index, (a, b, step) in zip(place, edges, strict=True)
+            ]
+            inside = tuple(slice(low - corner, high - corner) for low, high, corner, _ in common)
+            of_box = tuple(slice(low - start, high - start) for low, high, _, start in common)
+            yield place, inside, of_box
 
-    async def delete(self, key: str) -> None:
-        """Remove a value."""
-        self._touch(key)
-        await super().delete(key)
+    def _extent(self, place: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the part of a chunk that lies in the array."""
+        return tuple(
+            min(step, edge - index * step) for index, step, edge in zip(place, self._chunks, self.shape, strict=True)
+        )
 
-    def delete_sync(self, key: str) -> None:
-        """As :meth:`delete`."""
-        self._touch(key)
-        super().delete_sync(key)
+    def _file(self, place: tuple[int, ...]) -> Path:
+        name: str = self._separator.join(["c", *map(str, place)])
+        return self.folder / name
+
+    def _block(self, place: tuple[int, ...]) -> NDArray[Any]:
+        path = self._file(place)
+        try:
+            packed = path.read_bytes()
+        except FileNotFoundError:
+            if self._complete or not self.folder.is_dir():
+                raise
+            return np.full(self._chunks, self._fill, self._dtype)
+        if self._sealed:
+            packed, told = packed[:-_SEAL], packed[-_SEAL:]
+            if _seal(packed) != told:
+                raise ValueError(f"{path} does not fit its checksum")
+        if len(packed) < _HEADER or int.from_bytes(packed[12:16], "little") != len(packed):
+            raise ValueError(f"{path} was cut short")
+        return np.frombuffer(_packer.decode(packed), self._dtype).reshape(self._chunks)
+
+    def _put(self, path: Path, block: NDArray[Any]) -> set[Path]:
+        packed = bytes(_packer.encode(np.ascontiguousarray(block)))
+        if self._sealed:
+            packed += _seal(packed)
+        if self._separator == "/":
+            path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        try:
+            partial.write_bytes(packed)
+            os.replace(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        folders = itertools.takewhile(lambda folder: folder != self.folder.parent, path.parents)
+        return {path, *folders}
+
+
+def _seal(packed: bytes) -> bytes:
+    value: int = google_crc32c.value(packed)
+    return value.to_bytes(_SEAL, "little")

@@ -115,9 +115,9 @@ class Run:
         key = f"cases/{case_id:06d}/{'uncertainty' if name == 'band' else name}"
         for attempt in range(_ATTEMPTS):
             try:
-                values = chunks.read_array(self._scores(), key, box)
+                values = chunks.ChunkedArray(self._scores() / key).read(box)
                 break
-            except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 if attempt + 1 == _ATTEMPTS:
                     raise ProjectDamagedError(
                         f"Run {self.name} has no {name} map of image {case_id}; make the scores again with 'metadcseg "
