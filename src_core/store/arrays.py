@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from typing import TYPE_CHECKING, Any
 
 from src_core.errors import ProjectDamagedError
@@ -25,23 +24,10 @@ _KEPT_OPEN = 1000
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder with arrays that were given up, as far as the system lets us.
-
-    When one of zarr's writes fails, others of the same array may still be under way on its threads and make files anew
-    while their folder is removed, or after it; so it is tried for up to three seconds, until none came back for a
-    quarter of one.
-    """
-    quiet = 0
-    for _ in range(60):
-        if folder.exists():
-            quiet = 0
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            quiet += 1
-        if quiet == 6:
-            return
-        time.sleep(0.05)
-    logger.warning("%s could not be removed; delete it by hand.", folder)
+    """Remove a folder with arrays that were given up, as far as the system lets us."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        logger.warning("%s could not be removed; delete it by hand.", folder)
 
 
 class ArrayStore:

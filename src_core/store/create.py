@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from src_core.data.case import IGNORE, Box, CaseInfo, ClassInfo, MaskEncoding, Verified
-from src_core.errors import InputError, storage_errors
+from src_core.errors import InputError, ProjectLockedError, storage_errors
 from src_core.io.sources import check_folders, load
 from src_core.store import arrays, database, history, tables
 from src_core.store.durable import sync_file, sync_tree
 from src_core.store.journal import Action, Change, Patch, pack
+from src_core.store.lock import WriteLock
 from src_core.store.project import Project, default_author, project_path
 
 if TYPE_CHECKING:
@@ -99,15 +100,28 @@ def build_project(
     staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         with storage_errors(target, "Nothing was created."):
+            _clean(target)
             staging.mkdir(parents=True)
+            lock = WriteLock(staging)
             _fill(staging, cases, classes, author or default_author(), progress)
             sync_tree(staging)
+            lock.release()
             os.rename(staging, target)
             sync_file(target.parent)
     except BaseException:
         arrays.discard(staging)
         raise
     return Project.open(target, write=True, author=author)
+
+
+def _clean(target: Path) -> None:
+    """Remove what sessions left that died while they made a project of this name."""
+    for left in target.parent.glob(f".{target.name}.*.partial"):
+        try:
+            WriteLock(left).release()
+        except ProjectLockedError:
+            continue  # somebody is making it
+        arrays.discard(left)
 
 
 def _fill(
