@@ -102,7 +102,7 @@ def build_project(
         with storage_errors(target, "Nothing was created."):
             _clean(target)
             staging.mkdir(parents=True)
-            lock = WriteLock(staging)
+            lock = WriteLock(staging, target, "Nothing was created.")
             _fill(staging, cases, classes, author or default_author(), progress)
             sync_tree(staging)
             lock.release()
@@ -142,7 +142,8 @@ def _fill(
                 if progress is not None:
                     progress(case.name)
             history.set_applied(db, history.numbers(db)[0])
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with database.writing("Nothing was created."):
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         db.close()
 

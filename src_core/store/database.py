@@ -47,14 +47,26 @@ _DURABLE = ("PRAGMA synchronous = FULL", "PRAGMA fullfsync = ON", "PRAGMA checkp
 
 
 def create(path: Path) -> sqlite3.Connection:
-    """Make a new, empty database; the connection is in autocommit mode."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    for pragma in _DURABLE:
-        connection.execute(pragma)
-    connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
-    with transaction(connection, "Nothing was created."):
-        upgrades.upgrade(connection)
+    """Make a new, empty database; the connection is in autocommit mode.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or may not be written.
+    """
+    connection = None
+    try:
+        with writing("Nothing was created."):
+            connection = sqlite3.connect(path, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            for pragma in _DURABLE:
+                connection.execute(pragma)
+            connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+            with transaction(connection, "Nothing was created."):
+                upgrades.upgrade(connection)
+    except BaseException:
+        _close(connection)
+        raise
     return connection
 
 
@@ -66,7 +78,9 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     ProjectDamagedError
         If the file is no database, or lacks its tables.
     ProjectError
-        If a newer program made it, or the folder does not let us read it.
+        If a newer program made it, or its disk does not let us read it.
+    StorageError
+        If it should be written and the disk is full, or may not be written.
     """
     connection = None
     try:
@@ -77,9 +91,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
             _upgrade(connection, write=write)
     except sqlite3.Error as error:
         _close(connection)
-        raise ProjectDamagedError(
-            f"The project's record {path} cannot be read ({error}); restore it from a backup."
-        ) from error
+        raise _not_opened(path, error) from error
     except BaseException:
         _close(connection)
         raise
@@ -87,6 +99,21 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
         connection.close()
         raise ProjectError(f"{path} was made by a newer version of this program; update napari-metadcseg.")
     return connection
+
+
+def _not_opened(path: Path, error: sqlite3.Error) -> ProjectError | StorageError:
+    kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if kind in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY):
+        return StorageError(
+            f"The project's record {path} could not be opened for writing ({error}), and is as it was. Free some space "
+            "or check that the folder may be written to, then try again."
+        )
+    if kind in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PERM):
+        return ProjectError(
+            f"The project's record {path} cannot be opened at the moment ({error}); check that its disk is there and "
+            "that its folder may be read, then try again."
+        )
+    return ProjectDamagedError(f"The project's record {path} cannot be read ({error}); restore it from a backup.")
 
 
 def _close(connection: sqlite3.Connection | None) -> None:
@@ -103,10 +130,15 @@ def _connection(path: Path, *, write: bool) -> sqlite3.Connection:
             for pragma in _DURABLE:
                 connection.execute(pragma)
         connection.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         connection.close()
-        if write or not _is_closed(path):
+        if write:
             raise
+        if not _is_closed(path):
+            raise ProjectError(
+                f"The project's record {path} cannot be read where it is ({error}): it was not closed after the last "
+                "change, and its folder is read-only; copy it to a disk that can be written, and open it there."
+            ) from error
         # nobody has it open, and SQLite may not make the files beside it that it shares with others: a read-only disk
         connection = _opened(path, "mode=ro&immutable=1")
     return connection
@@ -176,26 +208,19 @@ def _damaged(error: sqlite3.DatabaseError) -> ProjectDamagedError:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, consequence: str) -> Iterator[None]:
-    """All or nothing; a full or read-only disk becomes a sentence.
+def writing(consequence: str) -> Iterator[None]:
+    """Turn what goes wrong while something is written into a sentence.
 
     Raises
     ------
     StorageError
-        If the change could not be written; nothing of it was.
+        If the disk is full or may not be written.
     ProjectDamagedError
-        If a page of the database is damaged; nothing was written.
+        If a page of the database is damaged.
     """
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            _roll_back(connection)
-            raise
-        connection.execute("COMMIT")
+        yield
     except sqlite3.OperationalError as error:
-        _roll_back(connection)
         raise StorageError(
             f"The project's record could not be written ({error}). {consequence} Free some space or check that the "
             "folder may be written to, then try again."
@@ -203,8 +228,20 @@ def transaction(connection: sqlite3.Connection, consequence: str) -> Iterator[No
     except sqlite3.IntegrityError:
         raise
     except sqlite3.DatabaseError as error:
-        _roll_back(connection)
         raise _damaged(error) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, consequence: str) -> Iterator[None]:
+    """All or nothing; what goes wrong becomes a sentence, as in :func:`writing`, and nothing was written then."""
+    with writing(consequence):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            _roll_back(connection)
+            raise
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
