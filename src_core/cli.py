@@ -205,6 +205,7 @@ def _add_info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.set_defaults(run=_lazily("src_core.commands.data", "info"))
     verify = _command(commands, "verify", "is a project whole: plays its record back and compares")
     verify.add_argument("project", metavar="PROJECT")
+    verify.add_argument("--repair", action="store_true", help="first make masks that are damaged anew from the record")
     verify.set_defaults(run=_lazily("src_core.commands.review", "verify"))
 
 

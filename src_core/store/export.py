@@ -11,6 +11,7 @@ from src_core.data.case import IGNORE, CaseInfo, MaskEncoding, is_verified
 from src_core.errors import InputError, storage_errors
 from src_core.io import images
 from src_core.store.provenance import provenance
+from src_core.store.staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,7 +69,8 @@ def export(
     Raises
     ------
     InputError
-        For an unknown name or format, a missing run, a map that the run has not, or a folder that holds sources.
+        For an unknown name or format, a missing run, a map that the run has not, a folder that holds sources, or one
+        that another export is writing into.
     StorageError
         If the disk is full or may not be written.
     """
@@ -77,12 +79,16 @@ def export(
     scored = project.run(run) if set(what) & {"proposed", "band", *FLOAT_MAPS} else None
     _check_maps(scored, what)
     _check_folder(project, out, what)
-    tasks, written = [(name, case) for name in what for case in project.cases], []
-    for done, (name, case) in enumerate(tasks, start=1):
-        if scored is None or scored.covers(case.id) or name in (*MASKS, "provenance"):
-            written.append(_export_one(project, scored, out / name, case, name, format))
-        if progress is not None:
-            progress(done, len(tasks))
+    done, total = 0, len(what) * len(project.cases)
+    written: list[Path] = []
+    for name in what:
+        with Staging(out / name, [case.name for case in project.cases]) as staging:
+            for case in project.cases:
+                if scored is None or scored.covers(case.id) or name in (*MASKS, "provenance"):
+                    written.append(staging.publish(_export_one(project, scored, staging.path, case, name, format)))
+                done += 1
+                if progress is not None:
+                    progress(done, total)
     return written
 
 
@@ -174,10 +180,6 @@ def _write_map(folder: Path, case: CaseInfo, values: NDArray[Any], format: str, 
 
 
 def _write_npy(path: Path, values: NDArray[Any]) -> Path:
-    partial = path.with_name(f".{path.name}.partial")
-    with storage_errors(path, "Files written before it are complete."):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.save(file, values, allow_pickle=False)
-        partial.replace(path)
+    with storage_errors(path, "Files written before it are complete."), path.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
     return path

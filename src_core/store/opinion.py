@@ -10,16 +10,14 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import zarr
-
 from src_core.errors import InputError, storage_errors
-from src_core.store import arrays
+from src_core.store import arrays, chunks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from src_core.data.case import Box
@@ -48,9 +46,8 @@ def read_map(run: Path, case_id: int, generation: int, box: Box | None = None) -
     """
     if read_record(run, generation) is not None:
         try:
-            array = zarr.open_array(str(run / FOLDER / STORE / f"{case_id:06d}"), mode="r")
-            return np.asarray(array[... if box is None else box.slices])
-        except (OSError, KeyError, ValueError, RuntimeError):
+            return chunks.ChunkedArray(run / FOLDER / STORE / f"{case_id:06d}").read(box)
+        except (OSError, ValueError, RuntimeError):
             pass
     raise InputError(
         f"Run {run.name} has no second opinion on image {case_id}; make it with 'metadcseg second-opinion', anew "
@@ -73,7 +70,7 @@ class OpinionWriter:
         with storage_errors(self._partial, "The scores are as they were."):
             shutil.rmtree(self._partial, ignore_errors=True)
             self._partial.mkdir()
-            self._group = zarr.open_group(str(self._partial / STORE), mode="w", zarr_format=3)
+            chunks.write_group(self._partial / STORE)
 
     def write(self, case_id: int, values: NDArray[np.float32]) -> None:
         """Write the map of one image.
@@ -84,7 +81,7 @@ class OpinionWriter:
             If the disk is full; everything stays as it was.
         """
         with storage_errors(self._partial, "The scores are as they were."):
-            arrays.put(self._group, f"{case_id:06d}", values)
+            chunks.write_array(self._partial / STORE / f"{case_id:06d}", values)
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """Put it in place, with its record; ``generation`` in it says which scores it is about."""

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import zarr
-
 from src_core.config import TrainingSettings
-from src_core.data.case import Box
 from src_core.data.probabilities import as_probabilities
-from src_core.data.scores import ImageScore, Region
 from src_core.errors import FormatError, InputError, ProjectDamagedError, storage_errors
-from src_core.store import arrays, opinion
+from src_core.store import arrays, chunks, opinion, ranking
+from src_core.store.durable import sync_file, sync_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from src_core.data.case import CaseInfo
+    from src_core.data.case import Box, CaseInfo
+    from src_core.data.scores import ImageScore, Region
 
 MAPS = ("trust", "alpha", "beta", "uncertainty", "band", "proposed", "regions", "cleanlab")
 """Maps of a scored image; ``band`` is derived from ``uncertainty``, ``cleanlab`` is there once a second opinion was
@@ -36,9 +32,11 @@ IMPORTED = "imported"
 
 BAND_ABOVE = 0.5
 SCORES = "scores.zarr"
-RANKING = "ranking.json"
+OLD_SCORES = "scores.zarr.old"
+GENERATION = "generation"
 PROBABILITIES = "probabilities"
-_UNREADABLE = (OSError, KeyError, ValueError, RuntimeError)
+_ATTEMPTS = 3  # maps may be exchanged for newer ones between finding and reading them
+_UNREADABLE = (OSError, ValueError, RuntimeError)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -76,6 +74,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
+        self._read: tuple[tuple[int, int, int], ranking.Ranking] | None = None
 
     def __repr__(self) -> str:
         return f"Run({self.name!r})"
@@ -83,12 +82,14 @@ class Run:
     @property
     def has_scores(self) -> bool:
         """True when maps and rankings can be read."""
-        return (self.path / RANKING).is_file() and (self.path / SCORES).is_dir()
+        return (self.path / ranking.NAME).is_file() and any(
+            (self.path / name).is_dir() for name in (SCORES, OLD_SCORES)
+        )
 
     @property
     def generation(self) -> int:
         """Number of the scores that are there; grows with each scoring; 0 when there are none."""
-        return int(self._ranking()["generation"]) if self.has_scores else 0
+        return self._ranking().generation if self.has_scores else 0
 
     def record(self) -> dict[str, Any]:
         """run.json: settings, versions, device, and what the project held.
@@ -139,14 +140,11 @@ class Run:
 
     def images(self) -> list[ImageScore]:
         """Images by how suspect they are, worst first."""
-        return [ImageScore(**row) for row in self._ranking()["images"]]
+        return list(self._ranking().images)
 
     def regions(self) -> list[Region]:
         """Suspect regions, the one that is worth most first."""
-        return [
-            Region(**{**row, "box": Box(tuple(row["box"]["start"]), tuple(row["box"]["stop"]))})
-            for row in self._ranking()["regions"]
-        ]
+        return list(self._ranking().regions)
 
     def read_map(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
         """One map of an image, at the image's size, or a box of it.
@@ -171,13 +169,22 @@ class Run:
         if name == "cleanlab":
             return opinion.read_map(self.path, case_id, self.generation, box)
         try:
-            values = self._read(case_id, "uncertainty" if name == "band" else name, box)
+            values = self._read_stored(case_id, "uncertainty" if name == "band" else name, box)
         except _UNREADABLE as error:
             again = "metadcseg import-scores" if self.imported else "metadcseg score"
             raise ProjectDamagedError(
                 f"Run {self.name} has no {name} map of image {case_id}; make the scores again with '{again}'."
             ) from error
         return values > BAND_ABOVE if name == "band" else values
+
+    def _read_stored(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return chunks.ChunkedArray(self._scores() / f"cases/{case_id:06d}" / name).read(box)
+            except _UNREADABLE:
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+        raise AssertionError
 
     def has_map(self, name: str) -> bool:
         """False for a map that no image of the run has."""
@@ -188,21 +195,17 @@ class Run:
     def read_probabilities(self, case: CaseInfo, classes: int) -> NDArray[np.float32] | None:
         """Probabilities that an imported run keeps of an image, float32, ``(C, H, W)``; None when there are none."""
         try:
-            return as_probabilities(self._read(case.id, PROBABILITIES), case.shape, classes, f"Run {self.name}")
+            return as_probabilities(self._read_stored(case.id, PROBABILITIES), case.shape, classes, f"Run {self.name}")
         except (*_UNREADABLE, FormatError):
             return None
 
     def keeps_probabilities(self, case_id: int) -> bool:
         """True for an image whose probabilities an imported run keeps."""
-        return (self.path / SCORES / f"cases/{case_id:06d}/{PROBABILITIES}").is_dir()
-
-    def _read(self, case_id: int, stored: str, box: Box | None = None) -> NDArray[Any]:
-        array = zarr.open_array(str(self.path / SCORES / f"cases/{case_id:06d}/{stored}"), mode="r")
-        return np.asarray(array[... if box is None else box.slices])
+        return (self._scores() / f"cases/{case_id:06d}/{PROBABILITIES}").is_dir()
 
     def covers(self, case_id: int) -> bool:
         """False for an image that scores were imported without; True for every image of a trained run."""
-        return not self.imported or (self.path / SCORES / f"cases/{case_id:06d}").is_dir()
+        return not self.imported or (self._scores() / f"cases/{case_id:06d}").is_dir()
 
     def second_opinion(self) -> dict[str, float] | None:
         """What cleanlab says of each region: mean probability in [0, 1] that its label is right, by region id.
@@ -216,8 +219,35 @@ class Run:
         """The whole second opinion: its source, each region, and how far it agrees with trust; None as above."""
         return opinion.read_record(self.path, self.generation)
 
-    def _ranking(self) -> dict[str, Any]:
-        return self._json(RANKING)
+    def _scores(self) -> Path:
+        """The folder of the maps that the ranking is of: while they are exchanged, or after a kill then, there are two.
+
+        Older runs do not say of which generation their maps are.
+        """
+        for name in (SCORES, OLD_SCORES):
+            try:
+                group = json.loads((self.path / name / chunks.METADATA).read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            if group.get("attributes", {}).get(GENERATION, self.generation) == self.generation:
+                return self.path / name
+        return self.path / SCORES
+
+    def maps_are_current(self) -> bool:
+        """True when the maps in ``scores.zarr`` are those that the ranking is of."""
+        return self.has_scores and self._scores().name == SCORES
+
+    def _ranking(self) -> ranking.Ranking:
+        """The ranking; read again only when it was replaced."""
+        path = self.path / ranking.NAME
+        try:
+            found = path.stat()
+            key = (found.st_ino, found.st_mtime_ns, found.st_size)
+        except OSError:
+            key = (0, 0, 0)
+        if self._read is None or self._read[0] != key or not any(key):
+            self._read = (key, ranking.read(path))
+        return self._read[1]
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.path / name
@@ -237,6 +267,26 @@ def list_runs(project: Path) -> list[Run]:
         return []
     found = [path for path in folder.iterdir() if not path.name.startswith(".") and (path / "run.json").is_file()]
     return [Run(path) for path in sorted(found, key=lambda path: (_created(path), path.name), reverse=True)]
+
+
+def find_run(project: Path, name: str | None, *, scored: bool, trained: bool) -> Run:
+    """A run of a project folder by name, or the newest; see :meth:`~src_core.store.project.Project.run`."""
+    runs = list_runs(project)
+    fitting = [run for run in runs if name in (None, run.name)]
+    if not fitting:
+        wanted = "no run yet" if name is None else f"no run {name!r}"
+        there = ", ".join(run.name for run in runs)
+        hint = f"there are: {there}" if there else "train one with 'metadcseg train' or in the window"
+        raise InputError(f"Project {project.stem} has {wanted}; {hint}.")
+    if trained:
+        imported = [run for run in fitting if run.imported]
+        fitting = [run for run in fitting if not run.imported]
+        if not fitting:
+            raise not_trained(imported[0].name, imported[0].source)
+    for run in fitting:
+        if run.has_scores or not scored:
+            return run
+    raise InputError(f"Run {fitting[0].name} has no scores yet; make them with 'metadcseg score {project}'.")
 
 
 def _created(path: Path) -> str:
@@ -262,7 +312,9 @@ class ScoreWriter:
         self._partial = run_path / (SCORES + ".partial")
         with storage_errors(self._partial, "The scores before are still there."):
             shutil.rmtree(self._partial, ignore_errors=True)
-            self._group = zarr.open_group(str(self._partial), mode="w", zarr_format=3)
+            self._generation = self._run.generation + 1 if self._run.has_scores else 1
+            chunks.write_group(self._partial, {GENERATION: self._generation})
+            chunks.write_group(self._partial / "cases")
 
     def write(self, case_id: int, maps: Mapping[str, NDArray[Any]]) -> None:
         """Write the maps of one case.
@@ -272,38 +324,43 @@ class ScoreWriter:
         StorageError
             If the disk is full; the old scores stay.
         """
+        folder = self._partial / f"cases/{case_id:06d}"
         with storage_errors(self._partial, "The scores before are still there."):
+            chunks.write_group(folder)
             for name, values in maps.items():
-                arrays.put(self._group, f"cases/{case_id:06d}/{name}", values)
+                chunks.write_array(folder / name, values)
 
     def finish(self, images: Sequence[ImageScore], regions: Sequence[Region]) -> int:
         """Put the scores in place, with the rankings.
+
+        The ranking names the generation of the maps that it is of, so at no moment are maps and ranking of different
+        scorings taken for each other.
 
         Returns
         -------
         int
             Their generation.
         """
-        generation = self._run.generation + 1 if self._run.has_scores else 1
-        record = {
-            "generation": generation,
-            "images": [asdict(image) for image in sorted(images, key=lambda image: -image.score)],
-            "regions": [asdict(region) for region in sorted(regions, key=lambda region: -region.score)],
-        }
-        target, old = self._run.path / SCORES, self._run.path / (SCORES + ".old")
+        record = ranking.Ranking(
+            generation=self._generation,
+            images=tuple(sorted(images, key=lambda image: -image.score)),
+            regions=tuple(sorted(regions, key=lambda region: -region.score)),
+        )
+        target, old = self._run.path / SCORES, self._run.path / OLD_SCORES
         with storage_errors(target, "The scores before are still there."):
-            ranking = self._run.path / (RANKING + ".partial")
-            with ranking.open("w", encoding="utf-8") as file:
-                json.dump(record, file)
-                file.flush()
-                os.fsync(file.fileno())
-            shutil.rmtree(old, ignore_errors=True)
-            if target.exists():
+            partial = self._run.path / (ranking.NAME + ".partial")
+            ranking.write(partial, record)
+            sync_tree(self._partial)
+            if target.exists() and self._run.maps_are_current():
+                shutil.rmtree(old, ignore_errors=True)
                 target.rename(old)
+            elif target.exists():  # left by a scoring that was cut short; the ones to keep are the old ones
+                shutil.rmtree(target)
             self._partial.rename(target)
-            ranking.replace(self._run.path / RANKING)
+            partial.replace(self._run.path / ranking.NAME)
+            sync_file(self._run.path)
             shutil.rmtree(old, ignore_errors=True)
-        return generation
+        return self._generation
 
     def abandon(self) -> None:
         """Throw away what was written; the old scores stay."""

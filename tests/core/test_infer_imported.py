@@ -450,7 +450,7 @@ def test_a_full_disk_leaves_what_was_there(make, monkeypatch, again):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr("src_core.store.runs.arrays.put", full)
+        patched.setattr("src_core.store.runs.chunks.write_array", full)
         with pytest.raises(StorageError, match="disk is full"):
             import_scores(path, probabilities={name: values / 2 for name, values in both.items()})
     left = [p.name for p in (path / "runs").iterdir()]
