@@ -25,7 +25,8 @@ from napari_metadcseg.widgets.record_panel import RecordPanel
 from napari_metadcseg.widgets.review_panel import ReviewPanel
 from napari_metadcseg.widgets.training_panel import TrainingPanel
 from src_core.errors import StorageError
-from src_core.store.project import Project, default_author
+from src_core.store.names import default_author
+from src_core.store.project import Project
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,8 @@ from napari_metadcseg.from_layers import cases_from_layers
 from napari_metadcseg.widgets.new_project import NewProjectDialog
 from src_core.errors import InputError, MetaDCSegError, ProjectLockedError
 from src_core.store.create import build_project, create_from_folders
-from src_core.store.project import Project, project_path
+from src_core.store.names import project_path
+from src_core.store.project import Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from src_core.data.case import vouched
 from src_core.store.journal import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from napari_metadcseg.reviewing import ReviewDesk
     from napari_metadcseg.state import Status
@@ -30,10 +30,11 @@ def project_state(
     if before is not None and before.basis == basis:
         return before
     verified = {case_id: vouched(kinds) for case_id, kinds in project.verified_counts().items()}
+    whole = project.whole_cases()
     scores = {row.case_id: row.score for row in images}
     waiting = Counter(region.case_id for region in queue.open)
     rows = tuple(
-        ImageRow(case.id, case.name, _status(verified.get(case.id, 0), case), waiting[case.id], scores.get(case.id))
+        ImageRow(case.id, case.name, _status(case, verified, whole), waiting[case.id], scores.get(case.id))
         for case in project.cases
     )
     return ProjectState(
@@ -51,15 +52,18 @@ def project_state(
 def settled(project: Project, queue: ReviewQueue) -> dict[str, str]:
     """Regions that need no decision any more: decided one by one, or with their whole image."""
     verified = {case_id: vouched(kinds) for case_id, kinds in project.verified_counts().items()}
-    done = {case.id for case in project.cases if _status(verified.get(case.id, 0), case) == "verified"}
+    whole = project.whole_cases()
+    done = {case.id for case in project.cases if _status(case, verified, whole) == "verified"}
     whole = {region.id: str(Action.VERIFY_IMAGE) for region in queue.regions if region.case_id in done}
     return whole | project.decisions()
 
 
-def _status(verified: int, case: CaseInfo) -> Status:
-    if not verified:
-        return "open"
-    return "verified" if verified >= prod(case.shape) else "partly"
+def _status(case: CaseInfo, verified: Mapping[int, int], whole: Collection[int]) -> Status:
+    """How far a mask is verified; pixels without a label cannot be, and do not count."""
+    pixels = verified.get(case.id, 0)
+    if pixels and (case.id in whole or pixels >= prod(case.shape)):
+        return "verified"
+    return "partly" if pixels else "open"
 
 
 def review_state(before: ReviewState, desk: ReviewDesk) -> ReviewState:

@@ -16,7 +16,8 @@ from src_core.store import arrays, database, history, tables
 from src_core.store.durable import sync_file, sync_tree
 from src_core.store.journal import Action, Change, Patch, pack
 from src_core.store.lock import WriteLock
-from src_core.store.project import Project, default_author, project_path
+from src_core.store.names import default_author, project_path
+from src_core.store.project import Project
 
 if TYPE_CHECKING:
     import sqlite3

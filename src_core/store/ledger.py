@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from src_core.data.case import Verified
@@ -21,6 +22,7 @@ Row = tuple[int, int, str, str]
 
 _SETTLES_STROKES = frozenset({Action.CONFIRM, Action.VERIFY_IMAGE})
 _STROKES = _SETTLES_STROKES | {Action.EDIT}
+_WHOLE = frozenset({Action.IMPORT, Action.VERIFY_IMAGE})
 _COUNTS = "SELECT case_id, kind, pixels FROM verified WHERE pixels > 0"
 
 
@@ -47,6 +49,7 @@ class Ledger:
         self._settled: dict[str, str] = {}
         self._strokes: dict[int, list[int]] = {}
         self._counts: dict[int, Mapping[Verified, int]] = {}
+        self._whole: Counter[int] = Counter()
 
     # ---------------------------------------------------------------- questions
 
@@ -97,6 +100,12 @@ class Ledger:
         with self._mutex:
             self.refresh()
             return self._counts.get(case_id, {})
+
+    def whole(self) -> set[int]:
+        """Cases whose whole mask somebody has vouched for, pixels without a label left out."""
+        with self._mutex:
+            self.refresh()
+            return {case_id for case_id, times in self._whole.items() if times}
 
     def unconfirmed(self, case_id: int) -> list[Box]:
         """Boxes of strokes that stand and that nobody has confirmed; what was painted lies in them."""
@@ -170,6 +179,8 @@ class Ledger:
     def _stand(self, number: int) -> None:
         _, case_id, action, region = self._rows[number]
         self._standing.add(number)
+        if action in _WHOLE:
+            self._whole[case_id] += 1
         if action in _STROKES:
             self._strokes.setdefault(case_id, []).append(number)
         if region and action in DECISIONS:
@@ -179,6 +190,8 @@ class Ledger:
     def _turn_back(self, number: int) -> None:
         _, case_id, action, region = self._rows[number]
         self._standing.discard(number)
+        if action in _WHOLE:
+            self._whole[case_id] -= 1
         if action in _STROKES:
             self._strokes[case_id].pop()
         if region and action in DECISIONS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 from math import prod
 from pathlib import Path
@@ -17,6 +16,7 @@ from src_core.store.journal import Action, Change, Patch, Record, pack, unpack
 from src_core.store.ledger import Ledger
 from src_core.store.lock import WriteLock
 from src_core.store.masks import Masks
+from src_core.store.names import SUFFIX, default_author, project_path
 from src_core.store.runs import Run, find_run, list_runs
 
 if TYPE_CHECKING:
@@ -25,22 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
-
-SUFFIX = ".metadcseg"
-
-
-def project_path(path: str | Path) -> Path:
-    """The path with the suffix of project folders."""
-    path = Path(path).expanduser()
-    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-
-
-def default_author() -> str:
-    """Login name of the person at this machine."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return "unknown"
 
 
 class Project:
@@ -205,6 +189,10 @@ class Project:
     def unconfirmed_strokes(self, case: CaseInfo) -> list[Box]:
         """Boxes of strokes on a case that were neither confirmed nor turned back."""
         return self._ledger.unconfirmed(case.id)
+
+    def whole_cases(self) -> set[int]:
+        """Cases whose whole mask somebody has vouched for, pixels without a label left out."""
+        return self._ledger.whole()
 
     def decisions(self) -> dict[str, str]:
         """Region id to the action that settled it; what was undone is left out."""

@@ -47,6 +47,17 @@ def test_unlabelled_may_be_painted(controller):
     assert (controller.project.read_label(case, CORNER) == IGNORE).all()
 
 
+def test_an_image_with_unlabelled_pixels_can_be_verified(controller):
+    case = controller.case
+    controller.stroke(case.id, CORNER, np.full((4, 4), IGNORE, dtype=np.uint8))
+    row = lambda: next(row for row in controller.state.project.rows if row.case_id == case.id)  # noqa: E731
+    assert row().status == "open"
+    controller.verify_image()
+    assert row().status == "verified"
+    controller.undo()
+    assert row().status == "open"
+
+
 def test_new_scores_behind_our_back_are_looked_at_before_a_decision(controller, scored, phantoms):
     region = controller.queue.current
     shown = controller.hand().mask
