@@ -117,7 +117,7 @@ class Run:
             try:
                 values = chunks.ChunkedArray(self._scores() / key).read(box)
                 break
-            except (OSError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError) as error:
                 if attempt + 1 == _ATTEMPTS:
                     raise ProjectDamagedError(
                         f"Run {self.name} has no {name} map of image {case_id}; make the scores again with 'metadcseg "
