@@ -78,7 +78,7 @@ class ArrayStore:
         """
         try:
             return self._array(case_id, name).read(box)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise self._damaged(case_id, name) from error
 
     def write(self, case_id: int, name: str, box: Box, values: NDArray[np.uint8]) -> None:
@@ -93,9 +93,7 @@ class ArrayStore:
         """
         try:
             self._touched |= self._array(case_id, name).write(box, values)
-        except FileNotFoundError as error:
-            raise self._damaged(case_id, name) from error
-        except (RuntimeError, ValueError) as error:
+        except (FileNotFoundError, ValueError) as error:
             raise self._damaged(case_id, name) from error
 
     def touched(self) -> set[Path]:

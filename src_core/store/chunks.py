@@ -139,7 +139,7 @@ class ChunkedArray:
         ------
         OSError
             If a chunk is missing that must have a file, or cannot be read.
-        ValueError, RuntimeError
+        ValueError
             If a chunk is damaged.
         """
         box = self._full(box)
@@ -158,7 +158,7 @@ class ChunkedArray:
 
         Raises
         ------
-        OSError, ValueError, RuntimeError
+        OSError, ValueError
             As in :meth:`read`, of a chunk that is changed in part; and if the disk is full or may not be written.
         """
         touched: set[Path] = set()
@@ -208,18 +208,13 @@ class ChunkedArray:
             if self._complete or not self.folder.is_dir():
                 raise
             return np.full(self._chunks, self._fill, self._dtype)
-        if self._sealed:
-            packed, told = packed[:-_SEAL], packed[-_SEAL:]
-            if _seal(packed) != told:
-                raise ValueError(f"{path} does not fit its checksum")
-        if len(packed) < _HEADER or int.from_bytes(packed[12:16], "little") != len(packed):
-            raise ValueError(f"{path} was cut short")
-        return np.frombuffer(_packer.decode(packed), self._dtype).reshape(self._chunks)
+        try:
+            return np.frombuffer(unpack(packed, sealed=self._sealed), self._dtype).reshape(self._chunks)
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
 
     def _put(self, path: Path, block: NDArray[Any]) -> set[Path]:
-        packed = bytes(_packer.encode(np.ascontiguousarray(block)))
-        if self._sealed:
-            packed += _seal(packed)
+        packed = pack(block, sealed=self._sealed)
         if self._separator == "/":
             path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
@@ -231,6 +226,30 @@ class ChunkedArray:
             raise
         folders = itertools.takewhile(lambda folder: folder != self.folder.parent, path.parents)
         return {path, *folders}
+
+
+def pack(values: NDArray[Any], *, sealed: bool = True) -> bytes:
+    """Compress values, by default with a checksum at the end."""
+    packed = bytes(_packer.encode(np.ascontiguousarray(values)))
+    return packed + _seal(packed) if sealed else packed
+
+
+def unpack(packed: bytes, *, sealed: bool = True) -> bytes:
+    """What :func:`pack` was given, as bytes.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        If it was cut short or changed.
+    """
+    if sealed:
+        packed, told = packed[:-_SEAL], packed[-_SEAL:]
+        if _seal(packed) != told:
+            raise ValueError("it does not fit its checksum")
+    if len(packed) < _HEADER or int.from_bytes(packed[12:16], "little") != len(packed):
+        raise ValueError("it was cut short")
+    values: bytes = _packer.decode(packed)
+    return values
 
 
 def _seal(packed: bytes) -> bytes:

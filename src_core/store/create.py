@@ -97,7 +97,7 @@ def build_project(
     """
     target = project_path(path)
     if target.exists():
-        raise InputError(f"{target} exists already; choose another name, or open it.")
+        raise _taken(target)
     staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         with storage_errors(target, "Nothing was created."):
@@ -107,12 +107,25 @@ def build_project(
             _fill(staging, cases, classes, author or default_author(), progress)
             sync_tree(staging)
             lock.release()
-            os.rename(staging, target)
-            sync_file(target.parent)
+            _publish(staging, target)
     except BaseException:
         arrays.discard(staging)
         raise
     return Project.open(target, write=True, author=author)
+
+
+def _publish(staging: Path, target: Path) -> None:
+    try:
+        os.rename(staging, target)
+    except OSError as error:
+        if target.exists():  # another session was faster
+            raise _taken(target) from error
+        raise
+    sync_file(target.parent)
+
+
+def _taken(target: Path) -> InputError:
+    return InputError(f"{target} exists already; choose another name, or open it.")
 
 
 def _clean(target: Path) -> None:
@@ -230,7 +243,7 @@ def create_from_folders(
     """
     target = project_path(path)
     if target.exists():
-        raise InputError(f"{target} exists already; choose another name, or open it.")
+        raise _taken(target)
     source = check_folders(images, masks, clean_masks, classes_file)
     cases = (NewCase(**load(pair, source.table)) for pair in source.pairs)
     project = build_project(target, cases, source.table.classes, author=author, progress=progress)

@@ -36,7 +36,7 @@ OLD_SCORES = "scores.zarr.old"
 GENERATION = "generation"
 PROBABILITIES = "probabilities"
 _ATTEMPTS = 3  # maps may be exchanged for newer ones between finding and reading them
-_UNREADABLE = (OSError, ValueError, RuntimeError)
+_UNREADABLE = (OSError, ValueError)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
