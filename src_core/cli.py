@@ -43,6 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
         _add_rank,
         _add_decide,
         _add_simulate,
+        _add_estimate,
+        _add_second_rater,
         _add_export,
         _add_report,
         _add_predict,
@@ -162,6 +164,48 @@ def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--format", choices=("csv", "json"), default="csv")
     parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
     parser.set_defaults(run=_lazily("src_core.commands.simulate", "simulate"))
+
+
+def _add_estimate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "estimate", "how many wrong pixels are left, and whether to stop")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("--last", type=int, default=20, metavar="N", help="decisions that the hit rate is told of")
+    parser.add_argument("--limit", type=float, default=1.0, metavar="PERCENT", help="of the foreground; default: 1")
+    parser.add_argument("--hit-limit", type=float, default=10.0, metavar="PERCENT", help="of the last N; default: 10")
+    parser.add_argument("--format", choices=("text", "json", "csv"), default="text", help="json, csv: with the curve")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
+    parser.set_defaults(run=_lazily("src_core.commands.stopping", "estimate_command"))
+    audit = _command(commands, "audit", "draw regions at random, to tell what is left without leaning on trust")
+    audit.add_argument("project", metavar="PROJECT")
+    audit.add_argument("--draws", type=int, default=20, metavar="N", help="default: 20")
+    audit.add_argument("--seed", type=int, default=0, metavar="N")
+    audit.add_argument("--anew", action="store_true", help="draw again, although the last one is not finished")
+    audit.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
+    audit.add_argument("--author", metavar="NAME", help="who is written into the record (default: login name)")
+    audit.set_defaults(run=_lazily("src_core.commands.stopping", "audit_command"))
+
+
+def _add_second_rater(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    second = _command(commands, "second-rater", "another person judges decided regions anew, blind")
+    steps = second.add_subparsers(title="steps", required=True, metavar="STEP")
+    start = _command(steps, "start", "draw regions and decoys for a second rater, and list them")
+    start.add_argument("project", metavar="PROJECT")
+    start.add_argument("--author", required=True, metavar="NAME", help="the second rater")
+    start.add_argument("--share", type=float, default=0.1, metavar="P", help="of the decided regions; default: 0.1")
+    start.add_argument("--decoys", type=float, default=0.2, metavar="P", help="among what is shown; default: 0.2")
+    start.add_argument("--seed", type=int, default=0, metavar="N")
+    start.add_argument("--same-person", action="store_true", help="let a person judge their own decisions")
+    start.add_argument("--anew", action="store_true", help="draw again, although the last sample is not finished")
+    start.set_defaults(run=_lazily("src_core.commands.second_rater", "start"))
+    answer = _command(steps, "answer", "take a second rater's answers from a file")
+    answer.add_argument("project", metavar="PROJECT")
+    answer.add_argument("--author", required=True, metavar="NAME", help="the second rater")
+    answer.add_argument("--decisions", required=True, metavar="FILE", help="CSV item,decision (accept, keep, unsure)")
+    answer.set_defaults(run=_lazily("src_core.commands.second_rater", "answer"))
+    agreement = _command(commands, "agreement", "how far two raters agree, and how often decoys were taken for real")
+    agreement.add_argument("project", metavar="PROJECT")
+    agreement.add_argument("--format", choices=("text", "json"), default="text")
+    agreement.set_defaults(run=_lazily("src_core.commands.second_rater", "agreement_command"))
 
 
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

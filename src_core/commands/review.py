@@ -26,7 +26,8 @@ MAX_PROBLEMS = 20
 
 def decide(arguments: argparse.Namespace) -> int:
     """Take decisions from a file, in its order, as the window would; all of them are checked first."""
-    rows = _read(Path(arguments.decisions))
+    hint = "'metadcseg rank --by region --format csv' lists the regions"
+    rows = read_decisions(Path(arguments.decisions), COLUMNS, hint)
     with Project.open(arguments.project, write=True, author=arguments.author) as project:
         run = project.run(arguments.run_name)
         regions = {region.id: region for region in run.regions()}
@@ -51,20 +52,40 @@ def _change(project: Project, run: Run, region: Region, decision: str) -> Change
     return decisions.accept(project, region, mask, run.read_map(region.case_id, "proposed"), run.name)
 
 
-def _read(path: Path) -> list[tuple[int, str, str]]:
-    """Line number, region and decision of each row."""
+def read_decisions(path: Path, columns: list[str], hint: str) -> list[tuple[int, str, str]]:
+    """Line number and the first two values of each row of a file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or begins with other columns; ``hint`` says where the first column comes from.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             header = next(reader, [])
-            if [name.strip() for name in header[:2]] != COLUMNS:
+            if [name.strip() for name in header[:2]] != columns:
                 raise InputError(
-                    f"{path} begins with {','.join(header) or 'nothing'!r}, expected the columns region,decision; "
-                    "'metadcseg rank --by region --format csv' lists the regions."
+                    f"{path} begins with {','.join(header) or 'nothing'!r}, expected the columns {','.join(columns)}; "
+                    f"{hint}."
                 )
             return [(reader.line_num, row[0].strip(), row[1].strip() if len(row) > 1 else "") for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"The decisions {path} cannot be read ({error}); expected a CSV file in UTF-8.") from error
+
+
+def problems_as_error(problems: list[str], words: str) -> None:
+    """Tell the problems of a file, if there are any.
+
+    Raises
+    ------
+    InputError
+        With the first of them after ``words``.
+    """
+    if problems:
+        more = len(problems) - MAX_PROBLEMS
+        shown = [*problems[:MAX_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
+        raise InputError(f"{words}:\n  " + "\n  ".join(shown))
 
 
 def _check(rows: list[tuple[int, str, str]], regions: dict[str, Region], run: Run, file: str) -> None:
@@ -77,10 +98,7 @@ def _check(rows: list[tuple[int, str, str]], regions: dict[str, Region], run: Ru
         if region in seen:
             problems.append(f"line {line}: region {region!r} stands in the file before")
         seen.add(region)
-    if problems:
-        more = len(problems) - MAX_PROBLEMS
-        shown = [*problems[:MAX_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
-        raise InputError(f"Nothing was decided, since {file} cannot be used:\n  " + "\n  ".join(shown))
+    problems_as_error(problems, f"Nothing was decided, since {file} cannot be used")
 
 
 def verify(arguments: argparse.Namespace) -> int:

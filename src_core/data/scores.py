@@ -56,6 +56,27 @@ class Region:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rest:
+    """What nobody vouches for in an image and no region asks about, in two parts.
+
+    Attributes
+    ----------
+    doubted_pixels, trusted_pixels : int
+        Labels that are doubted (in spots too small for a region, or without another proposal), and those that are not.
+    doubted_wrong, trusted_wrong : float
+        Expected wrong pixels among them, the sum of ``1 - trust``.
+    foreground : int
+        Labelled foreground of the whole image, verified or not, px.
+    """
+
+    doubted_pixels: int
+    doubted_wrong: float
+    trusted_pixels: int
+    trusted_wrong: float
+    foreground: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageScore:
     """How suspect the labels of one image are.
 
@@ -66,10 +87,16 @@ class ImageScore:
     score : float
         Expected share of wrong pixels among the foreground of label and proposal together, in [0, 1].
     estimated_wrong_pixels : float
-        Sum of ``1 - trust`` over the pixels in doubt (trust below 0.5), px.
+        Sum of ``1 - trust`` over the pixels in doubt (trust below 0.7), px.
+    rest : Rest or None
+        Sums over the pixels outside of regions; None in scores of an older version.
+    row : int or None
+        Last row of the record that was applied to the mask when it was scored; None in scores of an older version.
     """
 
     case_id: int
     image: str
     score: float
     estimated_wrong_pixels: float
+    rest: Rest | None = None
+    row: int | None = None

@@ -218,6 +218,7 @@ def score_run(
 def _score_case(
     project: Project, scorer: Scorer, index: int, case: WorkCase, writer: ScoreWriter
 ) -> tuple[list[Region], ImageScore]:
+    row = project.version()[1]
     label, verified = project.read_labels(case.info)
     maps = scorer.maps(index, case, label, verified)
     regions, numbers = find_regions(
@@ -239,5 +240,13 @@ def _score_case(
             "regions": numbers,
         },
     )
-    quality = image_score(case.info, trust=maps.trust, label=label, proposed=maps.proposed, verified=verified)
+    quality = image_score(
+        case.info,
+        trust=maps.trust,
+        label=label,
+        proposed=maps.proposed,
+        verified=verified,
+        numbers=numbers,
+        row=row,
+    )
     return regions, quality

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from src_core.data.scores import Region, RegionKind
 
@@ -46,6 +46,7 @@ class ReviewQueue:
         self._filter: Filter = "all"
         self._order: Order = "worth"
         self._search = ""
+        self._only: dict[str, int] | None = None
         self._current: Region | None = None
         self._sorted: list[Region] = []
         self._open: list[Region] | None = None
@@ -77,9 +78,14 @@ class ReviewQueue:
 
     @property
     def open(self) -> list[Region]:
-        """Regions of the shown kind that wait for a decision, in order, skipped ones at the end."""
+        """Regions of the shown kind that wait for a decision, in order, skipped ones at the end.
+
+        With :meth:`show_only`, those in their order, of both kinds.
+        """
         if self._open is None:
             waiting = [region for region in self._sorted if self._is_shown(region)]
+            if self._only is not None:
+                waiting = sorted(waiting, key=lambda region: self._only[region.id])  # type: ignore[index]
             skipped = [region for region in waiting if region.id in self._decided]
             fresh = [region for region in waiting if region.id not in self._decided] if skipped else waiting
             self._open = fresh + skipped
@@ -112,10 +118,12 @@ class ReviewQueue:
         self.revision += 1
 
     def _is_shown(self, region: Region) -> bool:
-        return (
-            self._decided.get(region.id, "skip") == "skip"
-            and (self._filter == "all" or self._filter == region.kind)
-            and (not self._search or self._search.casefold() in region.image.casefold())
+        if self._decided.get(region.id, "skip") != "skip":
+            return False
+        if self._only is not None:
+            return region.id in self._only
+        return (self._filter == "all" or self._filter == region.kind) and (
+            not self._search or self._search.casefold() in region.image.casefold()
         )
 
     def _place(self) -> int:
@@ -179,6 +187,16 @@ class ReviewQueue:
         self._order = order
         self._sorted = sorted(self._regions.values(), key=ORDERS[order])
         self._forget()
+
+    def show_only(self, ids: Sequence[str] | None) -> None:
+        """Show some regions only, in their order, such as those of an audit; None shows all again.
+
+        The region in hand is put down if it is not among them.
+        """
+        self._only = None if ids is None else {region_id: place for place, region_id in enumerate(ids)}
+        self._forget()
+        if self._only is not None and self._current is not None and self._current.id not in self._only:
+            self._current = None
 
     def decide(self, decided: Mapping[str, str]) -> Region | None:
         """Take note of all decisions and move on to the region that follows.

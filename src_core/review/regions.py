@@ -9,8 +9,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.measure import label as connected_components
 
-from src_core.data.case import IGNORE, Box
-from src_core.data.scores import ImageScore, Region, RegionKind
+from src_core.data.case import IGNORE, Box, is_verified
+from src_core.data.scores import ImageScore, Region, RegionKind, Rest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,7 +120,7 @@ def _region(
     kind: RegionKind = "ambiguous" if 2 * band > pixels else "error"
     first = np.unravel_index(int(inside.argmax()), inside.shape)
     return Region(
-        id=_region_id(case.name, window, inside, proposed[window]),
+        id=region_id(case.name, window, inside, proposed[window]),
         number=number,
         case_id=case.id,
         image=case.name,
@@ -135,7 +135,8 @@ def _region(
     )
 
 
-def _region_id(name: str, window: tuple[slice, ...], inside: NDArray[np.bool_], proposed: NDArray[np.uint8]) -> str:
+def region_id(name: str, window: tuple[slice, ...], inside: NDArray[np.bool_], proposed: NDArray[np.uint8]) -> str:
+    """Name of a region: its image, and a hash over its pixels and the proposal."""
     digest = hashlib.blake2b(digest_size=4)
     digest.update(repr((name, [(edge.start, edge.stop) for edge in window])).encode())
     digest.update(np.packbits(inside).tobytes())
@@ -150,8 +151,21 @@ def image_score(
     label: NDArray[np.uint8],
     proposed: NDArray[np.uint8],
     verified: NDArray[np.uint8],
+    numbers: NDArray[np.int32] | None = None,
+    row: int | None = None,
 ) -> ImageScore:
-    """How suspect the labels of an image are: expected wrong pixels among the foreground of label and proposal."""
+    """How suspect the labels of an image are: expected wrong pixels among the foreground of label and proposal.
+
+    Parameters
+    ----------
+    case : CaseInfo
+    trust : array, float32, (H, W), in [0, 1]
+    label, proposed, verified : array, uint8, (H, W)
+    numbers : array, int32, (H, W), optional
+        As from :func:`find_regions`; with it the sums outside of regions are told, too.
+    row : int, optional
+        Last row of the record that was applied to these masks.
+    """
     mask = doubted(trust, label, verified)
     wrong = float((1.0 - trust.astype(np.float64))[mask].sum())
     foreground = int(np.count_nonzero(((label > 0) & (label != IGNORE)) | (proposed > 0)))
@@ -160,4 +174,28 @@ def image_score(
         image=case.name,
         score=min(wrong / max(foreground, 1), 1.0),
         estimated_wrong_pixels=wrong,
+        rest=None if numbers is None else rest_of(trust=trust, label=label, verified=verified, numbers=numbers),
+        row=row,
+    )
+
+
+def rest_of(
+    *,
+    trust: NDArray[np.float32],
+    label: NDArray[np.uint8],
+    verified: NDArray[np.uint8],
+    numbers: NDArray[np.int32],
+    below: float = BELOW,
+) -> Rest:
+    """Sums over the labelled pixels that nobody vouches for and that are in no region."""
+    left = (numbers == 0) & ~is_verified(verified) & (label != IGNORE)
+    low = left & (trust < below)
+    high = left & ~low
+    wrong = 1.0 - trust.astype(np.float64)
+    return Rest(
+        doubted_pixels=int(low.sum()),
+        doubted_wrong=round(float(wrong[low].sum()), 3),
+        trusted_pixels=int(high.sum()),
+        trusted_wrong=round(float(wrong[high].sum()), 3),
+        foreground=int(np.count_nonzero((label > 0) & (label != IGNORE))),
     )

@@ -49,7 +49,7 @@ def insert(
     stored: dict[str, Any] = {
         **row,
         "action": str(change.action),
-        "box": _box_json(box),
+        "box": box_json(box),
         "before": before,
         "after": after,
         "scores": json.dumps(dict(change.scores)) if change.scores else None,
@@ -98,11 +98,13 @@ def broken_seals(db: sqlite3.Connection) -> Iterator[str]:
         yield f"Rows of the record after row {last} are missing."
 
 
-def _box_json(box: Box | None) -> str | None:
+def box_json(box: Box | None) -> str | None:
+    """A box as JSON."""
     return None if box is None else json.dumps([box.start, box.stop])
 
 
-def _box(text: str | None) -> Box | None:
+def box_from_json(text: str | None) -> Box | None:
+    """A box from JSON."""
     if text is None:
         return None
     start, stop = json.loads(text)
@@ -146,7 +148,7 @@ def _record(row: int, time: str, author: str, case_id: int, action: str, *more: 
             region=region,
             run=run,
             note=note,
-            box=_box(box),
+            box=box_from_json(box),
             target=target,
             pixels=pixels,
             scores=json.loads(scores or "{}"),
@@ -175,7 +177,7 @@ def row_patch(db: sqlite3.Connection, row: int) -> tuple[int, Box | None, bytes 
     if values is None:
         raise _missing(row)
     case_id, box, before, after = values
-    return case_id, _box(box), before, after
+    return case_id, box_from_json(box), before, after
 
 
 def box_of(db: sqlite3.Connection, row: int) -> Box | None:
@@ -184,7 +186,7 @@ def box_of(db: sqlite3.Connection, row: int) -> Box | None:
         values = db.execute("SELECT box FROM journal WHERE id = ?", (row,)).fetchone()
     if values is None:
         raise _missing(row)
-    return _box(values[0])
+    return box_from_json(values[0])
 
 
 def standing(db: sqlite3.Connection, upto: int) -> set[int]:

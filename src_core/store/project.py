@@ -18,6 +18,7 @@ from src_core.store.lock import WriteLock
 from src_core.store.masks import Masks
 from src_core.store.names import SUFFIX, default_author, project_path
 from src_core.store.runs import Run, find_run, list_runs
+from src_core.store.samples import SampleStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -267,6 +268,11 @@ class Project:
             If there is none.
         """
         return find_run(self.path, name, scored=scored, trained=trained)
+
+    @property
+    def samples(self) -> SampleStore:
+        """Samples that were drawn, and the answers to them."""
+        return SampleStore(self._db, write=self.writable)
 
     # ---------------------------------------------------------------- changing
 

@@ -6,12 +6,12 @@ import gc
 import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from src_core.data.case import Box
-from src_core.data.scores import ImageScore, Region
+from src_core.data.scores import ImageScore, Region, Rest
 from src_core.errors import ProjectDamagedError
 
 if TYPE_CHECKING:
@@ -47,7 +47,10 @@ def write(path: Path, ranking: Ranking) -> None:
     """Write a ranking, and bring it to the disk itself."""
     columns = {
         "generation": ranking.generation,
-        "images": _columns(ranking.images, _IMAGE),
+        "images": {
+            **_columns(ranking.images, _IMAGE),
+            "rest": [None if image.rest is None else asdict(image.rest) for image in ranking.images],
+        },
         "regions": {
             **_columns(ranking.regions, _REGION),
             "axes": [len(region.box.start) for region in ranking.regions],
@@ -81,7 +84,7 @@ def read(path: Path) -> Ranking:
         with _without_collection():
             return Ranking(
                 generation=int(values["generation"]),
-                images=tuple(ImageScore(**row) for row in _rows(images, _IMAGE)),
+                images=tuple(_images(images)),
                 regions=tuple(_regions(regions)),
             )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -106,7 +109,7 @@ def _without_collection() -> Iterator[None]:
 def _from_rows(generation: int, images: list[Any], regions: list[Any]) -> Ranking:
     return Ranking(
         generation=generation,
-        images=tuple(ImageScore(**row) for row in images),
+        images=tuple(ImageScore(**{**row, "rest": _rest(row.get("rest"))}) for row in images),
         regions=tuple(
             Region(**{**row, "box": Box(tuple(row["box"]["start"]), tuple(row["box"]["stop"]))}) for row in regions
         ),
@@ -115,6 +118,17 @@ def _from_rows(generation: int, images: list[Any], regions: list[Any]) -> Rankin
 
 def _rows(columns: Mapping[str, list[Any]], names: tuple[str, ...]) -> Iterable[dict[str, Any]]:
     return (dict(zip(names, row, strict=True)) for row in zip(*(columns[name] for name in names), strict=True))
+
+
+def _images(columns: Mapping[str, list[Any]]) -> Iterable[ImageScore]:
+    """Runs that were scored before it was kept have no rest."""
+    rests = columns.get("rest") or [None] * len(columns["case_id"])
+    for row, rest in zip(_rows(columns, _IMAGE), rests, strict=True):
+        yield ImageScore(**row, rest=_rest(rest))
+
+
+def _rest(values: dict[str, Any] | None) -> Rest | None:
+    return None if values is None else Rest(**values)
 
 
 def _regions(columns: Mapping[str, list[Any]]) -> Iterable[Region]:

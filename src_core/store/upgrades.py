@@ -30,6 +30,31 @@ class Step:
     for_readers: tuple[str, ...] = ()
 
 
+_SAMPLES = (
+    """CREATE TABLE IF NOT EXISTS sample (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, author TEXT NOT NULL, purpose TEXT NOT NULL,
+    run TEXT NOT NULL, seed INTEGER NOT NULL, settings TEXT NOT NULL
+)""",
+    """CREATE TABLE IF NOT EXISTS item (
+    sample INTEGER NOT NULL REFERENCES sample, number INTEGER NOT NULL, case_id INTEGER NOT NULL REFERENCES "case",
+    region TEXT NOT NULL, kind TEXT NOT NULL, box TEXT NOT NULL, mask BLOB, label BLOB, proposed BLOB,
+    facts TEXT NOT NULL, PRIMARY KEY (sample, number)
+) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS rating (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, author TEXT NOT NULL, sample INTEGER NOT NULL,
+    item INTEGER NOT NULL, case_id INTEGER NOT NULL, region TEXT NOT NULL, box TEXT NOT NULL, shown TEXT NOT NULL,
+    answer TEXT NOT NULL, seconds REAL, painted BLOB, target INTEGER REFERENCES rating,
+    FOREIGN KEY (sample, item) REFERENCES item
+)""",
+    *(
+        f"""CREATE TRIGGER IF NOT EXISTS {table}_is_never_{name} BEFORE {event} ON {table}
+BEGIN SELECT RAISE(ABORT, 'rows of {table} are never {name}'); END"""
+        for table in ("sample", "item", "rating")
+        for name, event in (("changed", "UPDATE"), ("cut", "DELETE"))
+    ),
+)
+"""Drawn samples, what is asked of them, and the answers; since version 4. Only ever added to, as the journal."""
+
 STEPS = (
     Step(2, columns=(("journal", "scores"),)),
     Step(
@@ -39,6 +64,12 @@ STEPS = (
             # finds the rows of an image, and lets actions and regions be read without the pixels between them
             "CREATE INDEX IF NOT EXISTS journal_of_case ON journal (case_id, action, region)",
         ),
+    ),
+    Step(
+        4,
+        statements=_SAMPLES,
+        # without samples nobody looks for items and ratings
+        for_readers=("CREATE TEMP TABLE IF NOT EXISTS sample (id, time, author, purpose, run, seed, settings)",),
     ),
 )
 """In their order; the last one is the version that this program writes."""
