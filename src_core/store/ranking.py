@@ -49,6 +49,7 @@ def write(path: Path, ranking: Ranking) -> None:
         "generation": ranking.generation,
         "images": {
             **_columns(ranking.images, _IMAGE),
+            "row": [image.row for image in ranking.images],
             "rest": [None if image.rest is None else asdict(image.rest) for image in ranking.images],
         },
         "regions": {
@@ -121,10 +122,11 @@ def _rows(columns: Mapping[str, list[Any]], names: tuple[str, ...]) -> Iterable[
 
 
 def _images(columns: Mapping[str, list[Any]]) -> Iterable[ImageScore]:
-    """Runs that were scored before it was kept have no rest."""
-    rests = columns.get("rest") or [None] * len(columns["case_id"])
-    for row, rest in zip(_rows(columns, _IMAGE), rests, strict=True):
-        yield ImageScore(**row, rest=_rest(rest))
+    """Runs that were scored before these were kept have neither row nor rest."""
+    nothing = [None] * len(columns["case_id"])
+    later = zip(columns.get("row", nothing), columns.get("rest", nothing), strict=True)
+    for image, (row, rest) in zip(_rows(columns, _IMAGE), later, strict=True):
+        yield ImageScore(**image, row=row, rest=_rest(rest))
 
 
 def _rest(values: dict[str, Any] | None) -> Rest | None:
