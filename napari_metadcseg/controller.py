@@ -18,7 +18,7 @@ from src_core.store.journal import Action
 from src_core.store.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -236,9 +236,17 @@ class Controller:
         return project.read_image(case, hand.window), label, np.where(inside, hand.window_proposed, label), inside
 
     def show_kind(self, kind: Filter) -> None:
-        """Show regions of one kind only, or all."""
+        """Show regions of one kind only, or all; those of an audit no longer by themselves."""
+        self.queue.show_only(None)
         self.queue.show(kind)
         self._refresh()
+
+    def show_only(self, ids: Sequence[str] | None) -> None:
+        """Show some regions only, in their order, and go to the first; None shows all again."""
+        self.queue.show_only(ids)
+        self._refresh()
+        if ids:
+            self.next()
 
     def search(self, text: str) -> None:
         """Show regions of images whose name contains a text."""

@@ -1,4 +1,4 @@
-"""The dock widget: seven sections, one message bar, one timer. Composition only."""
+"""The dock widget: eight sections, one message bar, one timer. Composition only."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from napari_metadcseg.keybindings import Bindings, KeyTable
 from napari_metadcseg.layers.scene import Scene
 from napari_metadcseg.opinions import Opinions
 from napari_metadcseg.projects import ProjectDialogs
+from napari_metadcseg.stop_section import StopSection
 from napari_metadcseg.widgets.export_panel import ExportPanel
 from napari_metadcseg.widgets.message_bar import MessageBar
 from napari_metadcseg.widgets.preferences_dialog import PreferencesDialog
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 
 POLL_MS = 100
 FRAME = 40
-SECTIONS = ("Project", "Train", "Review", "Edit", "Queue", "Record", "Export")
-SCROLLED = ("Project", "Train", "Review", "Edit", "Export")
+SECTIONS = ("Project", "Train", "Review", "Edit", "Queue", "Stop", "Record", "Export")
+SCROLLED = ("Project", "Train", "Review", "Edit", "Stop", "Export")
 """The others are lists, which scroll themselves."""
 
 
@@ -70,6 +71,7 @@ class MetaDCSegWidget(QWidget):
         self.project_panel = ProjectPanel(self.controller, self.keys)
         self.training_panel = TrainingPanel(self.controller)
         self.edits = EditSection(napari_viewer, self.scene, self.controller)
+        self.stop = StopSection(self.controller)
         self.review_panel = ReviewPanel(self.controller, self.scene, self.keys)
         self.queue_panel = QueuePanel(self.controller)
         self.record_panel = RecordPanel(self.controller)
@@ -94,6 +96,7 @@ class MetaDCSegWidget(QWidget):
             self.review_panel,
             self.edits.panel,
             self.queue_panel,
+            self.stop.panel,
             self.record_panel,
             self.export_panel,
         )
@@ -124,9 +127,10 @@ class MetaDCSegWidget(QWidget):
 
     def _on_changed(self, new: UiState, old: UiState) -> None:
         for name, panel in self.panels.items():
-            if name != "Edit":
+            if name not in ("Edit", "Stop"):
                 panel.show_state(new)  # type: ignore[attr-defined]
         self.edits.show_state(new, old)
+        self.stop.show_state(new, old)
         if new.message is not old.message:
             self.message_bar.show_message(new.message)
 
@@ -256,6 +260,7 @@ class MetaDCSegWidget(QWidget):
         self.controller.changed.disconnect(self._on_changed)
         self.scene.disconnect()
         self.edits.disconnect()
+        self.stop.close()
         self.controller.close()
 
 

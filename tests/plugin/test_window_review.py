@@ -271,7 +271,7 @@ def test_the_plugin_is_in_the_menu_and_so_are_the_samples(qapp, scored):
     viewer = napari.Viewer(show=False)
     try:
         _, widget = viewer.window.add_plugin_dock_widget("napari-metadcseg", "MetaDCSeg: clean masks")
-        assert widget.tabs.count() == 7
+        assert widget.tabs.count() == 8
         viewer.open_sample("napari-metadcseg", "planted-errors")
         assert len(viewer.layers) == 12
         widget.open_project(scored)  # napari hands a guarded viewer to widgets of its menu

@@ -114,6 +114,31 @@ def test_the_record_leads_back(window, scored):
     assert len(controller.project.decisions()) == 1
 
 
+def test_what_is_left_follows_the_review_and_an_audit_narrows_the_queue(window, scored, wait_for):
+    window.open_project(scored)
+    controller, panel = window.controller, window.stop.panel
+    assert "Train first" in panel.sentence.text()
+    window.show_section("Stop")
+    wait_for(lambda: "wrong pixels left" in panel.sentence.text())
+    before = panel.sentence.text()
+    assert "No region was decided yet" in before
+    controller.accept()
+    wait_for(lambda: panel.sentence.text() != before)
+    assert "The one region that was decided was really wrong" in panel.sentence.text()
+    everything = len(controller.queue.open)
+    click(panel.audit)
+    assert "Audit" in panel.audited.text()
+    drawn = {region.id for region in controller.queue.open}
+    assert 0 < len(drawn) <= everything
+    assert controller.state.review.region.id in drawn
+    for _ in range(len(drawn)):
+        controller.accept()
+    assert controller.queue.open == []
+    controller.show_kind("all")
+    assert len(controller.queue.open) == everything - len(drawn)
+    wait_for(lambda: "whatever trust says" in panel.audited.text())
+
+
 def test_preferences_are_asked_checked_kept_and_used(window, scored):
     click(window.review_panel.preferences)
     dialog = shown_dialog("preferences-dialog")
