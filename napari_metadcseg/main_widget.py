@@ -24,6 +24,7 @@ from napari_metadcseg.widgets.project_panel import ProjectPanel
 from napari_metadcseg.widgets.queue_panel import QueuePanel
 from napari_metadcseg.widgets.record_panel import RecordPanel
 from napari_metadcseg.widgets.review_panel import ReviewPanel
+from napari_metadcseg.widgets.second_rater import SecondRaterDialog
 from napari_metadcseg.widgets.training_panel import TrainingPanel
 from src_core.errors import StorageError
 from src_core.store.names import default_author
@@ -119,6 +120,7 @@ class MetaDCSegWidget(QWidget):
         self.project_panel.layers_asked.connect(self.projects.ask_layers)
         self.review_panel.help_asked.connect(self.show_help)
         self.review_panel.preferences_asked.connect(self.ask_preferences)
+        self.record_panel.second_asked.connect(self.ask_second_rater)
         self.training_panel.scores_asked.connect(self.opinions.ask_scores)
         self.training_panel.opinion_asked.connect(self.opinions.ask_second)
         self.export_panel.export_asked.connect(self.export_to)
@@ -167,6 +169,11 @@ class MetaDCSegWidget(QWidget):
         dialog.setIntValue(max(review.position, 1))
         dialog.intValueSelected.connect(self.controller.go_to_place)
         dialog.open()
+
+    def ask_second_rater(self) -> None:
+        """Let another person judge decided regions anew."""
+        if self.controller.project is not None:
+            SecondRaterDialog(self, self.controller.project).open()
 
     def show_help(self) -> None:
         """Show the keys."""

@@ -26,10 +26,19 @@ TITLES = ("Now", "If accepted")
 
 
 class Preview(QWidget):
-    """Two small pictures side by side; nothing while there is nothing to show."""
+    """Two small pictures side by side; nothing while there is nothing to show.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    height : int
+        Of the pictures, px.
+    titles : tuple of str
+        Above them.
+    """
+
+    def __init__(self, height: int = HEIGHT, titles: tuple[str, str] = TITLES) -> None:
         super().__init__()
+        self._height, self._titles = height, titles
         self._pictures: tuple[QImage, ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip("The region with its surroundings: outlines of the label now, and after Accept")
@@ -42,7 +51,7 @@ class Preview(QWidget):
 
     def sizeHint(self) -> QSize:
         """Preferred size."""
-        return QSize(220, HEIGHT + self.fontMetrics().height() if self._pictures else 0)
+        return QSize(2 * self._height, self._height + self.fontMetrics().height() if self._pictures else 0)
 
     def show_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> None:
         """Show other pictures, RGB uint8 of equal size; none to be empty."""
@@ -59,7 +68,7 @@ class Preview(QWidget):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, False)
         line = self.fontMetrics().height()
         width = (self.width() - GAP) / 2
-        for place, (picture, title) in enumerate(zip(self._pictures, TITLES, strict=True)):
+        for place, (picture, title) in enumerate(zip(self._pictures, self._titles, strict=True)):
             frame = QRectF(place * (width + GAP), line, width, self.height() - line)
             painter.setPen(self.palette().windowText().color())
             painter.drawText(QRectF(frame.x(), 0, width, line), Qt.AlignmentFlag.AlignCenter, title)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_metadcseg.widgets.parts import button, row, table, text
@@ -96,6 +96,8 @@ class RecordModel(QAbstractTableModel):
 class RecordPanel(QWidget):
     """The section that shows the record."""
 
+    second_asked = Signal()
+
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self._controller = controller
@@ -114,6 +116,13 @@ class RecordPanel(QWidget):
         )
         self.redo = button("Redo", "Repeat what was turned back last", controller.redo, "record-redo")
         layout.addWidget(row(self.back, self.redo))
+        self.second = button(
+            "Second rater…",
+            "Another person judges a share of the decided regions anew, blind; then you see how far both agree",
+            self.second_asked.emit,
+            "second-rater",
+        )
+        layout.addWidget(self.second)
         self.show_state(controller.state)
 
     def show_state(self, state: UiState) -> None:
@@ -144,6 +153,7 @@ class RecordPanel(QWidget):
     def _enable(self) -> None:
         chosen, state = self._chosen(), self._controller.state
         writable = state.project is not None and state.project.writable
+        self.second.setEnabled(writable and bool(self.model.rows))
         self.back.setEnabled(writable and chosen is not None and chosen.id in self.model.standing)
 
     def _go_back(self) -> None:

@@ -139,6 +139,41 @@ def test_what_is_left_follows_the_review_and_an_audit_narrows_the_queue(window, 
     wait_for(lambda: "whatever trust says" in panel.audited.text())
 
 
+def test_a_second_rater_answers_blind_and_hears_of_the_agreement(window, scored):
+    window.open_project(scored)
+    controller = window.controller
+    for action in (controller.accept, controller.keep, controller.accept, controller.unsure, controller.accept):
+        action()
+    version, labels = controller.project.version(), controller.project.read_label(controller.project.cases[3])
+    window.show_section("Record")
+    click(window.record_panel.second)
+    dialog = shown_dialog("second-rater")
+    click(dialog.start_button)
+    assert "Type the name" in dialog.problem.text()
+    type_in(dialog.author, controller.project.author)
+    click(dialog.start_button)
+    assert "cannot be their own second rater" in dialog.problem.text()
+    dialog.author.setText("Grace")
+    dialog.share.setValue(100)
+    click(dialog.start_button)
+    assert dialog.problem.text() == ""
+    assert len(dialog.preview.pictures) == 2
+    total = dialog.bar.maximum()
+    assert total >= 4
+    click(dialog.answers["accept"])
+    assert dialog.place.text() == f"2 of {total}"
+    QTest.keyClick(dialog, Qt.Key.Key_U)
+    assert dialog.place.text() == f"1 of {total}"
+    for _ in range(total):
+        QTest.keyClick(dialog, Qt.Key.Key_A)
+    assert dialog.place.text().startswith("All regions are answered")
+    assert "Grace answered" in dialog.words.text()
+    assert "kappa" in dialog.words.text()
+    assert controller.project.version() == version  # nothing of it is in the record of the masks
+    assert np.array_equal(controller.project.read_label(controller.project.cases[3]), labels)
+    dialog.close()
+
+
 def test_preferences_are_asked_checked_kept_and_used(window, scored):
     click(window.review_panel.preferences)
     dialog = shown_dialog("preferences-dialog")
