@@ -81,7 +81,7 @@ class Ledger:
         """Region id to the action that settled it last, without what was turned back."""
         with self._mutex:
             self.refresh()
-            return dict(self._settled)
+            return self._settled.copy()  # faster than dict() where entries were removed
 
     def decision(self, region: str) -> str | None:
         """The action that settled a region last; None while it is open."""
@@ -93,7 +93,7 @@ class Ledger:
         """Pixels by how they were looked at, of each case where any were."""
         with self._mutex:
             self.refresh()
-            return dict(self._counts)
+            return self._counts.copy()
 
     def count(self, case_id: int) -> Mapping[Verified, int]:
         """Pixels of a case by how they were looked at."""

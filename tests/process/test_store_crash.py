@@ -88,6 +88,22 @@ def test_a_change_killed_at_every_step(server, template, changes):
     assert found == states[-1]
 
 
+def test_a_change_killed_at_every_step_where_children_cannot_be_traced(server, template):
+    """Then the steps are those of Python and the statements of SQLite: fewer, and none of them skipped."""
+    change = CHANGES["stroke and confirm"]
+    before = state(copied(template, "0"), write=True)
+    kills = 0
+    for path, ended in killed_at_every_step(
+        server, lambda: copied(template, "work"), "change", changes=change, trace=False
+    ):
+        found = state(path, write=True)
+        rows = len(found[1]) - len(before[1])
+        assert ended["said"] <= rows <= ended["said"] + 1
+        kills += ended["killed"]
+    assert rows == len(change)
+    assert kills > 30
+
+
 def test_making_a_project_killed_at_every_step(server, quick_folder):
     path = quick_folder / "work" / "p.metadcseg"
     path.parent.mkdir()
