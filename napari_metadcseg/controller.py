@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from napari_metadcseg.reviewing import NOTHING_IN_HAND, ReviewDesk
 from napari_metadcseg.state import Message, UiState
-from napari_metadcseg.summary import project_state, review_state, settled
+from napari_metadcseg.summary import arrival_text, project_state, review_state
 from napari_metadcseg.training import TrainingDesk
-from src_core.data.case import IGNORE, is_verified
-from src_core.errors import InputError, MetaDCSegError
-from src_core.review import decisions
-from src_core.review.queue import ReviewQueue
+from src_core.errors import MetaDCSegError
 from src_core.store.journal import Action
 from src_core.store.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from napari_metadcseg.editing import Outcome
+    from napari_metadcseg.reviewing import Decision, Hand
     from napari_metadcseg.state import Level
     from src_core.data.case import Box, CaseInfo
     from src_core.data.scores import Region
-    from src_core.review.queue import Filter
-    from src_core.store.journal import Change, Record
+    from src_core.review.queue import Filter, Order, ReviewQueue
+    from src_core.store.journal import Record
     from src_core.store.runs import Run
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ _DONE = {
     Action.EDIT: "Stroke recorded, not confirmed yet",
     Action.CONFIRM: "Painted fix confirmed",
     Action.SKIP: "Skipped",
+    Action.UNSURE: "Marked as unsure",
     Action.VERIFY_IMAGE: "Image marked as verified",
     Action.UNDO: "Undone",
     Action.REDO: "Done again",
@@ -57,20 +58,32 @@ class Controller:
     state : UiState
     changed : Signal(UiState, UiState)
         New and old state.
-    labels_changed : Signal(int)
-        Case whose label or verified mask was changed by something else than painting.
+    labels_changed : Signal(int, Box or None)
+        Case whose label or verified mask was changed by something else than painting, and where; None: anywhere.
     """
 
     changed = Signal(object, object)
-    labels_changed = Signal(int)
+    labels_changed = Signal(int, object)
 
     def __init__(self, desk: TrainingDesk | None = None) -> None:
         self.state = UiState()
-        self.project: Project | None = None
-        self.run: Run | None = None
-        self.queue = ReviewQueue()
-        self._generation = 0
         self.desk = desk or TrainingDesk()
+        self.review = ReviewDesk()
+
+    @property
+    def project(self) -> Project | None:
+        """The project that is open."""
+        return self.review.project
+
+    @property
+    def run(self) -> Run | None:
+        """The run whose scores are reviewed."""
+        return self.review.run
+
+    @property
+    def queue(self) -> ReviewQueue:
+        """Its suspect regions."""
+        return self.review.queue
 
     # ---------------------------------------------------------------- state
 
@@ -87,8 +100,8 @@ class Controller:
             return
         review = parts.pop("review", self.state.review)
         self._set(
-            project=project_state(project, self.run, self.queue),
-            review=review_state(review, project, self.run, self.queue),
+            project=project_state(self.state.project, project, self.review.images, self.queue),
+            review=review_state(review, self.review),
             **parts,
         )
 
@@ -126,9 +139,8 @@ class Controller:
     def adopt(self, project: Project) -> None:
         """Take over a project that was just opened or made."""
         self.close()
-        self.project = project
         self.desk.attach(project)
-        self.load_scores(quiet=True)
+        self.review.attach(project)
         first = project.cases[0].id if project.cases else None
         text = f"Opened {project.name}: {len(project.cases)} images."
         self._refresh(training=self.desk.state, case_id=first, message=Message(text=text))
@@ -140,7 +152,7 @@ class Controller:
         self.desk.close()
         if self.project is not None:
             self.project.close()
-        self.project, self.run, self.queue = None, None, ReviewQueue()
+        self.review.detach()
         self._set(project=None, case_id=None, review=UiState().review, training=self.desk.state)
 
     @property
@@ -193,49 +205,57 @@ class Controller:
 
     # ---------------------------------------------------------------- scores and queue
 
-    def load_scores(self, *, quiet: bool = False) -> None:
-        """Take the newest scores; the region in hand stays if it is still there."""
-        project = self.project
-        scored = [] if project is None else [run for run in project.runs() if run.has_scores]
-        if project is None or not scored:
-            return
-        if not self._guarded(lambda: self._take_scores(project, scored[0])):
-            return
-        if quiet:
-            return
-        found = len(self.queue.open)
-        text = f"New scores: {found} region{'s' * (found != 1)} to look at, the most suspect first."
-        self._refresh(message=Message(text=text))
+    def load_scores(self) -> None:
+        """Take the newest scores, if there are others; the region in hand stays in hand."""
+        if self._guarded(self.review.take_scores) and self.run is not None:
+            self._refresh(message=Message(text=arrival_text(self.review)))
 
-    def _take_scores(self, project: Project, run: Run) -> None:
-        generation, regions = run.generation, run.regions()
-        self.queue.update(regions, {})
-        self.queue.set_decided(settled(project, self.queue))
-        self.run, self._generation = run, generation
+    def take_opinion(self) -> None:
+        """Show the second opinion that was just made."""
+        self._guarded(self.review.take_opinion)
+        self._refresh()
 
-    def _require_current_scores(self) -> None:
-        """Region numbers mean something only in the maps of the scores that the queue was filled from."""
-        if self.run is not None and self.run.generation != self._generation:
-            self.load_scores()
-            raise InputError("New scores have just replaced these; look at the region that is shown now.")
-
-    def read_map(self, name: str) -> NDArray[Any] | None:
+    def read_map(self, name: str, box: Box | None = None) -> NDArray[Any] | None:
         """A score map of the image that is shown; None when there is none. What is verified since is trusted."""
-        project, case = self.project, self.case
-        if project is None or case is None or self.run is None:
+        return None if self.case is None else self.review.read_map(self.case, name, box)
+
+    def hand(self) -> Hand | None:
+        """The region in hand with its pixels; None when there is none or it cannot be read."""
+        found: list[Hand | None] = [None]
+        self._guarded(lambda: found.append(self.review.take()))
+        return found[-1]
+
+    def surroundings(self) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]] | None:
+        """Around the region in hand: image, label, what accepting would make of it, the region; None without one."""
+        hand, project = self.hand(), self.project
+        if hand is None or project is None:
             return None
-        try:
-            values = self.run.read_map(case.id, name)
-            return (
-                np.where(is_verified(project.read_verified(case)), np.float32(1), values) if name == "trust" else values
-            )
-        except MetaDCSegError:
-            logger.info("No %s map of %s.", name, case.name)
-            return None
+        case = project.case(hand.region.case_id)
+        label = project.read_label(case, hand.window)
+        inside = hand.window_mask
+        return project.read_image(case, hand.window), label, np.where(inside, hand.window_proposed, label), inside
 
     def show_kind(self, kind: Filter) -> None:
-        """Show regions of one kind only, or all."""
+        """Show regions of one kind only, or all; those of an audit no longer by themselves."""
+        self.queue.show_only(None)
         self.queue.show(kind)
+        self._refresh()
+
+    def show_only(self, ids: Sequence[str] | None) -> None:
+        """Show some regions only, in their order, and go to the first; None shows all again."""
+        self.queue.show_only(ids)
+        self._refresh()
+        if ids:
+            self.next()
+
+    def search(self, text: str) -> None:
+        """Show regions of images whose name contains a text."""
+        self.queue.search(text)
+        self._refresh()
+
+    def sort(self, order: Order) -> None:
+        """Sort the queue in another way."""
+        self.queue.sort(order)
         self._refresh()
 
     def next(self) -> None:
@@ -250,6 +270,13 @@ class Controller:
         """Go to a region by its id."""
         self._go(self.queue.go_to(region_id))
 
+    def go_to_place(self, place: int) -> None:
+        """Go to the region at a place of the queue, from 1."""
+        if self.queue.go_to_place(place) is None and self.queue.open:
+            self.say(f"There is no region {place}; expected 1 to {len(self.queue.open)}.", "error")
+            return
+        self._go(self.queue.current)
+
     def _go(self, region: Region | None) -> None:
         if region is not None:
             self._refresh(case_id=region.case_id)
@@ -261,111 +288,98 @@ class Controller:
 
     def accept(self) -> None:
         """The proposal of the region in hand is right."""
-
-        def make(project: Project, region: Region, mask: NDArray[np.bool_]) -> Change:
-            return decisions.accept(project, region, mask, self._in_box(region, "proposed"), self._run_name)
-
-        self._decide(make)
+        self._decide("accept")
 
     def keep(self) -> None:
         """The label of the region in hand is right."""
-        self._decide(lambda project, region, mask: decisions.keep(project, region, mask, self._run_name))
+        self._decide("keep")
 
     def confirm(self) -> None:
         """What was painted is right, and so is the region in hand."""
-        self._decide(lambda project, region, mask: decisions.confirm(project, region, mask, self._run_name))
+        self._decide("confirm")
 
     def skip(self) -> None:
         """No decision on the region in hand now."""
-        self._decide(lambda _project, region, _mask: decisions.skip(region, self._run_name))
+        self._decide("skip")
 
-    @property
-    def _run_name(self) -> str:
-        return "" if self.run is None else self.run.name
+    def unsure(self) -> None:
+        """Nobody can tell what is right in the region in hand."""
+        self._decide("unsure")
 
-    def _in_box(self, region: Region, name: str) -> NDArray[Any]:
-        assert self.run is not None
-        return self.run.read_map(region.case_id, name)[region.box.slices]
-
-    def _decide(self, make: Callable[[Project, Region, NDArray[np.bool_]], Change]) -> None:
-        project, region = self.project, self.queue.current
-        if project is None or region is None:
-            self.say("No region is in hand; press Next (N) to take one.")
+    def _decide(self, decision: Decision) -> None:
+        if self.queue.current is None:
+            self.say(NOTHING_IN_HAND)
             return
 
         def act() -> None:
-            mask = self._in_box(region, "regions") == region.number
-            change = make(project, region, mask)
-            self._require_current_scores()
-            record = project.commit(change)
-            following = self.queue.decide(settled(project, self.queue))
-            self._recorded(record, region.case_id if following is None else following.case_id)
+            record = self.review.decide(decision)
+            following = self.queue.current
+            self._recorded(record, record.case_id if following is None else following.case_id)
 
         self._guarded(act)
 
     def stroke(self, case_id: int, box: Box, label: NDArray[np.integer]) -> bool:
         """Record what was painted; False when it could not be recorded."""
-        project = self.project
-        if project is None:
+        if self.project is None:
             return False
 
         def act() -> None:
-            self._require_classes(project, label)
-            change = decisions.edit(project, project.case(case_id), box, label.astype(np.uint8))
-            if change is not None:
-                self._recorded(project.commit(change), case_id, painted=True)
+            record = self.review.stroke(case_id, box, label)
+            if record is not None:
+                self._recorded(record, case_id, painted=True)
 
         return self._guarded(act)
 
-    @staticmethod
-    def _require_classes(project: Project, label: NDArray[np.integer]) -> None:
-        """Refuse numbers that napari lets a person paint: in the project each would be a class that does not exist."""
-        unknown = ~np.isin(label, [*(info.index for info in project.classes), IGNORE])
-        if unknown.any():
-            known = ", ".join(f"{info.index} ({info.name})" for info in project.classes)
-            raise InputError(
-                f"Label {label[unknown].flat[0]} is no class of this project, so the stroke was taken back; paint with "
-                f"one of {known}."
-            )
-
-    def verify_image(self) -> None:
-        """The whole mask of the image that is shown is right."""
-        project, case = self.project, self.case
-        if project is None or case is None:
-            self.say("Open a project and choose an image first.")
+    def commit_edit(self, outcome: Outcome) -> None:
+        """Record what a tool did, and say it."""
+        change, project = outcome.change, self.project
+        if change is None or project is None:
             return
 
         def act() -> None:
-            record = project.commit(decisions.verify_image(project, case))
-            self.queue.set_decided(settled(project, self.queue))
-            region = self.queue.current
-            if region is not None and region.case_id == case.id:
-                self.queue.put_down()
-            self._recorded(record, case.id)
+            record = project.commit(change)
+            self._recorded(record, record.case_id)
+            self.say(outcome.text)
 
         self._guarded(act)
 
+    def verify_image(self) -> None:
+        """The whole mask of the image that is shown is right."""
+        case = self.case
+        if case is None:
+            self.say("Open a project and choose an image first.")
+            return
+        self._guarded(lambda: self._recorded(self.review.verify_image(case), case.id))
+
     def undo(self) -> None:
         """Turn back the last change, wherever it was."""
-        if self.project is not None:
-            self._turn(self.project.undo, "There is nothing to undo.")
+        self._turn(lambda: self.review.undo(), "There is nothing to undo.")
 
     def redo(self) -> None:
         """Repeat the change that was turned back last."""
-        if self.project is not None:
-            self._turn(self.project.redo, "There is nothing to redo.")
+        self._turn(lambda: self.review.redo(), "There is nothing to redo.")
+
+    def undo_to(self, row: int) -> None:
+        """Turn back a change of the record and all after it."""
+
+        def act() -> None:
+            records = self.review.undo_to(row)
+            for case_id in {record.case_id for record in records}:
+                self.labels_changed.emit(case_id, None)
+            self._recorded(records[-1], records[-1].case_id)
+            self.say(f"{len(records)} changes were turned back; Redo (Shift-U) repeats them one by one.")
+
+        self._guarded(act)
 
     def _turn(self, turn: Callable[[], Record | None], nothing: str) -> None:
+        if self.project is None:
+            return
+
         def act() -> None:
             record = turn()
-            if record is None or self.project is None:
+            if record is None:
                 self.say(nothing)
                 return
-            self.queue.set_decided(settled(self.project, self.queue))
-            region = self.project.record(record.target).region if record.target else ""
-            current = self.queue.go_to(region) if region else self.queue.current
-            if current is not None and current.case_id != record.case_id:
-                self.queue.put_down()  # a key must never settle a region that is not on the canvas
             self._recorded(record, record.case_id)
 
         self._guarded(act)
@@ -376,7 +390,7 @@ class Controller:
         name = self.project.case(record.case_id).name
         changed = f", {record.pixels:,} px changed" if record.pixels else ""
         text = f"{_DONE[record.action]} ({name}{changed})."
-        if not painted:
-            self.labels_changed.emit(record.case_id)
+        if not painted and record.box is not None:
+            self.labels_changed.emit(record.case_id, record.box)
         review = replace(self.state.review, last=text)
         self._refresh(case_id=case_id, review=review, message=Message())

@@ -102,27 +102,27 @@ def _play(widget: MetaDCSegWidget, slices: list[Sample], out: Path) -> None:
     assert project is not None
     before = measure(project, truth)
     camera = _Camera(widget, out / "screenshots")
-    camera.shoot("1-project", section=0)
-    widget.tabs.setCurrentIndex(1)
+    camera.shoot("1-project", section="Project")
+    widget.show_section("Train")
     controller.train("quick", **TRAINING)
     _wait(lambda: len(controller.state.training.losses) >= 20 or not controller.state.training.worker.alive)
-    camera.shoot("2-train", section=1)
+    camera.shoot("2-train", section="Train")
     _wait(lambda: not controller.state.training.worker.alive)
     if not controller.state.review.run:
         raise WorkerError(controller.state.training.error or "Training ended without scores.")
     controller.next()
-    camera.shoot("3-review-trust", section=2)
+    camera.shoot("3-review-trust", section="Review")
     for key in ("trust", "alpha", "beta", "uncertainty", "band"):
         for other in widget.review_panel.legend.boxes.values():
             other.setChecked(False)
         widget.review_panel.legend.boxes[key].setChecked(True)
-        camera.shoot(f"4-overlay-{key}", section=2)
+        camera.shoot(f"4-overlay-{key}", section="Review")
     widget.review_panel.legend.boxes["trust"].setChecked(True)
     decided = _review(widget, truth)
-    camera.shoot("5-reviewed", section=2)
+    camera.shoot("5-reviewed", section="Review")
     written = export(project, out, ["cleaned", "provenance"])
     widget.export_panel.folder.line.setText(str(out))
-    camera.shoot("6-export", section=3)
+    camera.shoot("6-export", section="Export")
     after = measure(project, truth)
     _report(out, before, after, decided, len(written))
 
@@ -208,8 +208,8 @@ class _Camera:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def shoot(self, name: str, *, section: int) -> None:
-        self._widget.tabs.setCurrentIndex(section)
+    def shoot(self, name: str, *, section: str) -> None:
+        self._widget.show_section(section)
         for _ in range(15):
             QApplication.processEvents()
             time.sleep(0.02)

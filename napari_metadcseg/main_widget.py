@@ -1,27 +1,34 @@
-"""The dock widget: four sections, one message bar, one timer. Composition only."""
+"""The dock widget: eight sections, one message bar, one timer. Composition only."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QInputDialog, QMessageBox, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
-from napari_metadcseg import keybindings
+from napari_metadcseg import preferences
 from napari_metadcseg.background import run_in_background
 from napari_metadcseg.controller import Controller
-from napari_metadcseg.from_layers import cases_from_layers
+from napari_metadcseg.edit_section import EditSection
+from napari_metadcseg.exporting import export_all
+from napari_metadcseg.keybindings import Bindings, KeyTable
 from napari_metadcseg.layers.scene import Scene
+from napari_metadcseg.opinions import Opinions
+from napari_metadcseg.projects import ProjectDialogs
+from napari_metadcseg.stop_section import StopSection
 from napari_metadcseg.widgets.export_panel import ExportPanel
 from napari_metadcseg.widgets.message_bar import MessageBar
-from napari_metadcseg.widgets.new_project import NewProjectDialog
+from napari_metadcseg.widgets.preferences_dialog import PreferencesDialog
 from napari_metadcseg.widgets.project_panel import ProjectPanel
+from napari_metadcseg.widgets.queue_panel import QueuePanel
+from napari_metadcseg.widgets.record_panel import RecordPanel
 from napari_metadcseg.widgets.review_panel import ReviewPanel
+from napari_metadcseg.widgets.second_rater import SecondRaterDialog
 from napari_metadcseg.widgets.training_panel import TrainingPanel
-from src_core.errors import InputError, MetaDCSegError, ProjectLockedError
-from src_core.store.create import build_project, create_from_folders
-from src_core.store.export import export
-from src_core.store.project import Project, project_path
+from src_core.errors import StorageError
+from src_core.store.names import default_author
+from src_core.store.project import Project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,11 +36,14 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QCloseEvent, QShowEvent
 
+    from napari_metadcseg.preferences import Preferences
     from napari_metadcseg.state import UiState
 
 POLL_MS = 100
 FRAME = 40
-SECTIONS = ("Project", "Train", "Review", "Export")
+SECTIONS = ("Project", "Train", "Review", "Edit", "Queue", "Stop", "Record", "Export")
+SCROLLED = ("Project", "Train", "Review", "Edit", "Stop", "Export")
+"""The others are lists, which scroll themselves."""
 
 
 class MetaDCSegWidget(QWidget):
@@ -53,13 +63,22 @@ class MetaDCSegWidget(QWidget):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
+        self.preferences = preferences.load(preferences.default_path())
+        self.keys = KeyTable(self.preferences.keys)
         self.controller = Controller()
         self.scene = Scene(napari_viewer, self.controller)
-        self.project_panel = ProjectPanel(self.controller)
+        self.projects = ProjectDialogs(self, napari_viewer, self.controller, lambda: self.preferences.author or None)
+        self.opinions = Opinions(self, napari_viewer, self.controller, self.scene)
+        self.project_panel = ProjectPanel(self.controller, self.keys)
         self.training_panel = TrainingPanel(self.controller)
-        self.review_panel = ReviewPanel(self.controller, self.scene)
+        self.edits = EditSection(napari_viewer, self.scene, self.controller)
+        self.stop = StopSection(self.controller)
+        self.review_panel = ReviewPanel(self.controller, self.scene, self.keys)
+        self.queue_panel = QueuePanel(self.controller)
+        self.record_panel = RecordPanel(self.controller)
         self.export_panel = ExportPanel(self.controller)
         self.message_bar = MessageBar()
+        self.bindings = Bindings(napari_viewer, self, self._press)
         self._lay_out()
         self._connect()
         self._timer = QTimer(self)
@@ -69,126 +88,136 @@ class MetaDCSegWidget(QWidget):
         self.destroyed.connect(lambda _object=None: self._release())
         self._timer.start(POLL_MS)
 
+    @property
+    def panels(self) -> dict[str, QWidget]:
+        """The sections by name."""
+        panels = (
+            self.project_panel,
+            self.training_panel,
+            self.review_panel,
+            self.edits.panel,
+            self.queue_panel,
+            self.stop.panel,
+            self.record_panel,
+            self.export_panel,
+        )
+        return dict(zip(SECTIONS, panels, strict=True))
+
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
         self.tabs = QTabWidget()
-        panels = (self.project_panel, self.training_panel, self.review_panel, self.export_panel)
-        for words, panel in zip(SECTIONS, panels, strict=True):
-            area = QScrollArea()
-            area.setWidgetResizable(True)
-            area.setFrameShape(QScrollArea.Shape.NoFrame)
-            area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-            area.setWidget(panel)
-            self.tabs.addTab(area, words)
+        self.tabs.setUsesScrollButtons(False)
+        for name, panel in self.panels.items():
+            self.tabs.addTab(_scrolled(panel) if name in SCROLLED else panel, name)
         layout.addWidget(self.tabs, 1)
         layout.addWidget(self.message_bar)
 
     def _connect(self) -> None:
         self.controller.changed.connect(self._on_changed)
-        self.project_panel.open_asked.connect(self.ask_open)
-        self.project_panel.folders_asked.connect(self.ask_folders)
-        self.project_panel.layers_asked.connect(self.ask_layers)
+        self.project_panel.open_asked.connect(self.projects.ask_open)
+        self.project_panel.folders_asked.connect(self.projects.ask_folders)
+        self.project_panel.layers_asked.connect(self.projects.ask_layers)
         self.review_panel.help_asked.connect(self.show_help)
+        self.review_panel.preferences_asked.connect(self.ask_preferences)
+        self.record_panel.second_asked.connect(self.ask_second_rater)
+        self.training_panel.scores_asked.connect(self.opinions.ask_scores)
+        self.training_panel.opinion_asked.connect(self.opinions.ask_second)
         self.export_panel.export_asked.connect(self.export_to)
-        keybindings.bind(self.viewer, self.controller, self.show_help)
+        self.bindings.bind(self.keys)
         self.viewer.layers.events.removed.connect(self._on_layer_removed)
 
     def _on_changed(self, new: UiState, old: UiState) -> None:
-        for panel in (self.project_panel, self.training_panel, self.review_panel, self.export_panel):
-            panel.show_state(new)
+        for name, panel in self.panels.items():
+            if name not in ("Edit", "Stop"):
+                panel.show_state(new)  # type: ignore[attr-defined]
+        self.edits.show_state(new, old)
+        self.stop.show_state(new, old)
         if new.message is not old.message:
             self.message_bar.show_message(new.message)
 
     def _on_layer_removed(self, _event: object) -> None:
         self.review_panel.legend.refresh()
 
-    # ---------------------------------------------------------------- asking for a project
-
-    def ask_open(self) -> None:
-        """Ask for a project folder and open it."""
-        if not self.controller.may_switch():
-            return
-        path = QFileDialog.getExistingDirectory(self, "Open a project (NAME.metadcseg)")
-        if path:
-            self.open_project(path)
-
     def open_project(self, path: str | Path) -> None:
         """Open a project; when it is open elsewhere, offer to open it read-only."""
-        if not self.controller.may_switch():
+        self.projects.open(path)
+
+    def show_section(self, name: str) -> None:
+        """Bring a section to the front."""
+        self.tabs.setCurrentIndex(SECTIONS.index(name))
+
+    # ---------------------------------------------------------------- keys
+
+    def _press(self, action: str) -> None:
+        """Do what a key stands for."""
+        ours = {"help": self.show_help, "jump": self.ask_place}
+        ours.get(action, getattr(self.controller, action, None))()  # type: ignore[misc]
+
+    def ask_place(self) -> None:
+        """Ask for the number of a region and go there."""
+        review = self.controller.state.review
+        if not review.open:
+            self.controller.next()
             return
-        project = self.controller.project
-        if project is not None and project.writable and project.path == project_path(path):
-            self.controller.say(f"{project.name} is open in this window already.")
-            return
-        try:
-            self.controller.adopt(Project.open(path, write=True))
-        except ProjectLockedError as error:
-            self.controller.say(str(error), "error")
-            answer = QMessageBox.question(self, "Project is open elsewhere", f"{error}\n\nOpen it read-only?")
-            if answer == QMessageBox.StandardButton.Yes:
-                self.controller.open(path, write=False)
-        except MetaDCSegError as error:
-            self.controller.say(str(error), "error")
-
-    def ask_folders(self) -> None:
-        """Ask for folders and make a project from them."""
-        if not self.controller.may_switch():
-            return
-        dialog = NewProjectDialog(self)
-        dialog.setObjectName("new-project")
-
-        def make() -> None:
-            missing = dialog.missing()
-            if missing:
-                dialog.show_problem(missing)
-                return
-            dialog.set_busy(True)
-            run_in_background(lambda: create_from_folders(**dialog.values()), done, failed)  # type: ignore[arg-type]
-
-        def done(result: tuple[Project, str]) -> None:
-            project, rule = result
-            dialog.accept()
-            self.controller.adopt(project)
-            self.controller.say(f"Made {project.name} of {len(project.cases)} images. Mask values: {rule}.")
-
-        def failed(words: str) -> None:
-            dialog.set_busy(False)
-            dialog.show_problem(words)
-
-        dialog.buttons.accepted.connect(make)
+        dialog = QInputDialog(self)
+        dialog.setObjectName("jump")
+        dialog.setWindowTitle("Jump")
+        dialog.setLabelText(f"Number of the region, 1 to {review.open}")
+        dialog.setInputMode(QInputDialog.InputMode.IntInput)
+        dialog.setIntRange(1, review.open)
+        dialog.setIntValue(max(review.position, 1))
+        dialog.intValueSelected.connect(self.controller.go_to_place)
         dialog.open()
 
-    def ask_layers(self) -> None:
-        """Make a project from the layers that are open."""
-        if not self.controller.may_switch():
-            return
+    def ask_second_rater(self) -> None:
+        """Let another person judge decided regions anew."""
+        if self.controller.project is not None:
+            SecondRaterDialog(self, self.controller.project).open()
+
+    def show_help(self) -> None:
+        """Show the keys."""
+        box = QMessageBox(self)
+        box.setObjectName("keys")
+        box.setWindowTitle("Keys")
+        box.setText(self.keys.help_html())
+        box.open()
+
+    def ask_preferences(self) -> None:
+        """Show the preferences, and take what is chosen."""
+        dialog = PreferencesDialog(self, self.preferences, default_author())
+        dialog.chosen.connect(self.prefer)
+        dialog.open()
+
+    def prefer(self, chosen: Preferences) -> None:
+        """Use other preferences from now on, and keep them."""
+        self.preferences = chosen
+        self.keys.reset()
+        for action, key in chosen.keys.items():
+            self.keys.change(action, key)
+        self.bindings.bind(self.keys)
+        self.review_panel.show_keys(self.keys)
+        self.project_panel.show_keys(self.keys)
         try:
-            cases, classes = cases_from_layers(self.viewer)
-        except InputError as error:
+            preferences.save(chosen, preferences.default_path())
+        except StorageError as error:
             self.controller.say(str(error), "error")
-            return
-        path = QFileDialog.getSaveFileName(self, "Save project as", filter="Project (*.metadcseg)")[0]
-        if path:
-            run_in_background(lambda: build_project(path, cases, classes), self.controller.adopt, self._failed)
 
-    def _failed(self, words: str) -> None:
-        self.controller.say(words, "error")
-
-    # ---------------------------------------------------------------- export and help
+    # ---------------------------------------------------------------- export
 
     def export_to(self, folder: str, what: list[str]) -> None:
         """Write files in the background, from a reader of its own."""
         project = self.controller.project
         if project is None or not folder or not what:
-            self._failed("Choose what to export, and a folder for it." if project else "Open a project first.")
+            words = "Choose what to export, and a folder for it." if project else "Open a project first."
+            self.controller.say(words, "error")
             return
         self.export_panel.show_busy(True)
         path, run = project.path, self.controller.state.review.run or None
 
         def work() -> list[Path]:
             with Project.open(path) as reader:
-                return export(reader, folder, what, run=run)
+                return export_all(reader, folder, what, run=run)
 
         def done(written: list[Path]) -> None:
             self.export_panel.show_busy(False)
@@ -198,25 +227,17 @@ class MetaDCSegWidget(QWidget):
 
         def failed(words: str) -> None:
             self.export_panel.show_busy(False)
-            self._failed(words)
+            self.controller.say(words, "error")
 
         run_in_background(work, done, failed)
-
-    def show_help(self) -> None:
-        """Show the keys."""
-        box = QMessageBox(self)
-        box.setObjectName("keys")
-        box.setWindowTitle("Keys")
-        box.setText(keybindings.help_html())
-        box.open()
 
     # ---------------------------------------------------------------- the window
 
     def showEvent(self, event: QShowEvent) -> None:
         """Be as wide as the widest section wants, whatever the font: nothing may be cut off."""
         super().showEvent(event)
-        panels = (self.project_panel, self.training_panel, self.review_panel, self.export_panel)
-        self.setMinimumWidth(max(panel.minimumSizeHint().width() for panel in panels) + FRAME)
+        widest = max(panel.minimumSizeHint().width() for panel in self.panels.values())
+        self.setMinimumWidth(max(widest + FRAME, self.tabs.tabBar().sizeHint().width()))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """End training and close the project when the widget goes."""
@@ -234,15 +255,26 @@ class MetaDCSegWidget(QWidget):
         if self.closed:
             return
         self._timer.stop()
-        self._release()
+        self._release(widgets=True)
 
-    def _release(self) -> None:
-        """Free what outlives the window. No Qt: it is also called when napari has destroyed the widget already."""
+    def _release(self, *, widgets: bool = False) -> None:
+        """Free what outlives the window. No Qt by itself: napari may have destroyed the widget already."""
         if self.closed:
             return
         self.closed = True
-        keybindings.unbind(self.viewer)
+        self.bindings.release(widgets=widgets)
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.controller.changed.disconnect(self._on_changed)
         self.scene.disconnect()
+        self.edits.disconnect()
+        self.stop.close()
         self.controller.close()
+
+
+def _scrolled(panel: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(panel)
+    return area

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from src_core.data.case import ClassInfo
     from src_core.data.scores import Region
-    from src_core.review.queue import Filter
+    from src_core.review.arrival import Arrival
+    from src_core.review.queue import Filter, Order
 
 Status = Literal["verified", "partly", "open"]
 Level = Literal["info", "error"]
@@ -31,7 +32,7 @@ class ImageRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectState:
-    """The project that is open."""
+    """The project that is open; ``basis`` tells from what these figures were derived."""
 
     path: Path
     name: str
@@ -40,6 +41,7 @@ class ProjectState:
     rows: tuple[ImageRow, ...]
     verified_images: int
     verified_pixels: int
+    basis: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,8 @@ class TrainingState:
         Images scored so far, once scoring has begun.
     verified : tuple or None
         Verified pixels in use: in all, corrected, confirmed, background.
+    verified_classes : tuple of int
+        The same by class.
     """
 
     worker: WorkerState = WorkerState.IDLE
@@ -64,6 +68,7 @@ class TrainingState:
     losses: tuple[float, ...] = ()
     scored: tuple[int, int] | None = None
     verified: tuple[int, int, int, int] | None = None
+    verified_classes: tuple[int, ...] = ()
     notices: tuple[str, ...] = ()
     error: str = ""
     details: str = ""
@@ -72,10 +77,33 @@ class TrainingState:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewState:
-    """Where a person is in the queue; ``last`` is what was recorded last, in words."""
+    """Where a person is in the queue.
+
+    Attributes
+    ----------
+    regions : tuple of Region
+        That wait for a decision, in order.
+    opinion : float or None
+        The second opinion on the region in hand.
+    undecided : float
+        Wrong pixels expected in them, px.
+    last : str
+        What was recorded last, in words.
+    version : int
+        Grows with every change of the record.
+    arrival : Arrival or None
+        What the newest scores changed.
+    """
 
     run: str = ""
+    regions: tuple[Region, ...] = ()
+    order: Order = "worth"
+    searched: str = ""
+    undecided: float = 0.0
+    version: int = 0
+    arrival: Arrival | None = None
     region: Region | None = None
+    opinion: float | None = None
     position: int = 0
     open: int = 0
     errors: int = 0

@@ -12,20 +12,29 @@ from src_core.data.case import vouched
 from src_core.store.journal import Action
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from napari_metadcseg.reviewing import ReviewDesk
     from napari_metadcseg.state import Status
     from src_core.data.case import CaseInfo
+    from src_core.data.scores import ImageScore
     from src_core.review.queue import ReviewQueue
     from src_core.store.project import Project
-    from src_core.store.runs import Run
 
 
-def project_state(project: Project, run: Run | None, queue: ReviewQueue) -> ProjectState:
-    """What is shown of a project: a row an image, and how much is verified."""
+def project_state(
+    before: ProjectState | None, project: Project, images: Iterable[ImageScore], queue: ReviewQueue
+) -> ProjectState:
+    """What is shown of a project: a row an image, and how much is verified; ``before`` if nothing has changed."""
+    basis = (project.path, project.writable, project.version()[0], queue.revision)
+    if before is not None and before.basis == basis:
+        return before
     verified = {case_id: vouched(kinds) for case_id, kinds in project.verified_counts().items()}
-    scores = {} if run is None else {row.case_id: row.score for row in run.images()}
+    whole = project.whole_cases()
+    scores = {row.case_id: row.score for row in images}
     waiting = Counter(region.case_id for region in queue.open)
     rows = tuple(
-        ImageRow(case.id, case.name, _status(verified.get(case.id, 0), case), waiting[case.id], scores.get(case.id))
+        ImageRow(case.id, case.name, _status(case, verified, whole), waiting[case.id], scores.get(case.id))
         for case in project.cases
     )
     return ProjectState(
@@ -36,34 +45,60 @@ def project_state(project: Project, run: Run | None, queue: ReviewQueue) -> Proj
         rows=rows,
         verified_images=sum(row.status == "verified" for row in rows),
         verified_pixels=sum(verified.values()),
+        basis=basis,
     )
 
 
 def settled(project: Project, queue: ReviewQueue) -> dict[str, str]:
     """Regions that need no decision any more: decided one by one, or with their whole image."""
     verified = {case_id: vouched(kinds) for case_id, kinds in project.verified_counts().items()}
-    done = {case.id for case in project.cases if _status(verified.get(case.id, 0), case) == "verified"}
+    whole = project.whole_cases()
+    done = {case.id for case in project.cases if _status(case, verified, whole) == "verified"}
     whole = {region.id: str(Action.VERIFY_IMAGE) for region in queue.regions if region.case_id in done}
     return whole | project.decisions()
 
 
-def _status(verified: int, case: CaseInfo) -> Status:
-    if not verified:
-        return "open"
-    return "verified" if verified >= prod(case.shape) else "partly"
+def _status(case: CaseInfo, verified: Mapping[int, int], whole: Collection[int]) -> Status:
+    """How far a mask is verified; pixels without a label cannot be, and do not count."""
+    pixels = verified.get(case.id, 0)
+    if pixels and (case.id in whole or pixels >= prod(case.shape)):
+        return "verified"
+    return "partly" if pixels else "open"
 
 
-def review_state(before: ReviewState, project: Project, run: Run | None, queue: ReviewQueue) -> ReviewState:
+def review_state(before: ReviewState, desk: ReviewDesk) -> ReviewState:
     """What is shown of the queue; ``before`` gives what was recorded last."""
+    project, queue = desk.project, desk.queue
+    assert project is not None
+    waiting = before.regions if before.regions == (now := tuple(queue.open)) else now
     return replace(
         before,
-        run="" if run is None else run.name,
+        run="" if desk.run is None else desk.run.name,
+        regions=waiting,
+        order=queue.order,
+        searched=queue.searched,
+        undecided=before.undecided if waiting is before.regions else sum(region.score for region in waiting),
         region=queue.current,
+        opinion=None if queue.current is None else desk.opinion.get(queue.current.id),
         position=queue.position,
-        open=len(queue.open),
+        open=len(waiting),
         errors=queue.count("error"),
         ambiguous=queue.count("ambiguous"),
         filter=queue.filter,
         can_undo=project.can_undo,
         can_redo=project.can_redo,
+        version=project.version()[0],
+        arrival=desk.arrival,
     )
+
+
+def arrival_text(review: ReviewDesk) -> str:
+    """What new scores mean for the person, in one sentence or two."""
+    found, came = len(review.queue.open), review.arrival
+    text = f"New scores: {found} region{'s' * (found != 1)} to look at, the most suspect first"
+    if came is not None:
+        text += f"; {came.new} new, {came.gone} gone"
+    if review.queue.current is None:
+        return text + "."
+    place = review.queue.position
+    return text + f". The one in hand stays{f' and is number {place} now' if place else ''}."

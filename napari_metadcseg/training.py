@@ -43,8 +43,8 @@ class TrainingDesk:
         self.state = TrainingState(can_continue=self._continuable() is not None)
 
     def _continuable(self) -> Run | None:
-        """The newest run, if it has epochs left."""
-        runs = [] if self._project is None else self._project.runs()
+        """The newest run that was trained here, if it has epochs left."""
+        runs = [] if self._project is None else [run for run in self._project.runs() if not run.imported]
         unfinished = runs and len(runs[0].history()) < runs[0].settings().epochs
         return runs[0] if unfinished else None
 
@@ -149,7 +149,9 @@ class TrainingDesk:
         elif message.type == "verified":
             kinds = ("pixels", "corrected", "confirmed", "background")
             pixels, corrected, confirmed, background = (int(data[kind]) for kind in kinds)
-            self.state = replace(self.state, verified=(pixels, corrected, confirmed, background))
+            classes = tuple(int(count) for count in data.get("classes", ()))
+            kinds_of_pixels = (pixels, corrected, confirmed, background)
+            self.state = replace(self.state, verified=kinds_of_pixels, verified_classes=classes)
         elif message.type == "notice":
             self.state = replace(self.state, notices=(*self.state.notices, data["text"]))
         elif message.type == "scoring":

@@ -4,25 +4,42 @@
 LIBRARIES="xvfb xauth libegl1 libgl1 libgl1-mesa-dri libglib2.0-0 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libdbus-1-3 libfontconfig1"
 
+# the page of the report is tested in a browser; nothing else needs one
+BROWSER="chromium chromium-driver"
+
 say() { printf '%s\n' "$*" >&2; }
 
-install_libraries() {
+install_libraries() { # $@: more packages, where the system has them
     command -v dpkg-query >/dev/null || { say "Not a Debian system: make sure that Qt 6 and Xvfb work here."; return; }
-    local missing=() name
+    local missing=() optional=() name
     for name in $LIBRARIES; do
-        dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
+        is_installed "$name" || missing+=("$name")
     done
-    [ ${#missing[@]} -eq 0 ] && return
-    if [ "$(id -u)" -eq 0 ]; then
-        say "Installing system libraries: ${missing[*]}"
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-    else
+    for name in "$@"; do
+        is_installed "$name" || optional+=("$name")
+    done
+    if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" -ne 0 ]; then
         say "System libraries are missing. Run this line, then try again:"
-        say "  sudo apt-get install ${missing[*]}"
+        say "  sudo apt-get install ${missing[*]} ${optional[*]}"
         exit 1
     fi
+    [ $((${#missing[@]} + ${#optional[@]})) -eq 0 ] && return
+    if [ "$(id -u)" -ne 0 ]; then
+        say "Tests that need ${optional[*]} will be skipped; sudo apt-get install ${optional[*]} lets them run."
+        return
+    fi
+    apt-get update -qq
+    for name in "${optional[@]}"; do
+        if has_candidate "$name"; then missing+=("$name"); else say "This system has no package $name."; fi
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    say "Installing system libraries: ${missing[*]}"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
+
+is_installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
+
+has_candidate() { [ -n "$(LC_ALL=C apt-cache policy "$1" | sed -n 's/ *Candidate: [^(]/&/p')" ]; }
 
 find_python() {
     local name

@@ -38,12 +38,15 @@ def build_parser() -> argparse.ArgumentParser:
         _add_create,
         _add_train,
         _add_score,
+        _add_import,
+        _add_opinion,
         _add_rank,
         _add_decide,
         _add_simulate,
         _add_estimate,
         _add_second_rater,
         _add_export,
+        _add_report,
         _add_predict,
         _add_info,
         _add_window,
@@ -105,6 +108,28 @@ def _add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_lazily("src_core.commands.learning", "score_command"))
 
 
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "import-scores", "make a run of scores that another program made; no training")
+    parser.add_argument("project", metavar="PROJECT")
+    kinds = "folder with a .npz, .npy, .tif or .png file an image, a .npz file, or a .zarr store"
+    parser.add_argument("--probabilities", metavar="PATH", help=f"of all classes, background first: {kinds}")
+    parser.add_argument("--trust", metavar="PATH", help="how far the given mask is right at each pixel, 0 to 1")
+    parser.add_argument("--uncertainty", metavar="PATH", help="0 to 1 (default: entropy of the probabilities)")
+    parser.add_argument("--proposed", metavar="DIR", help="masks to propose (default: the likeliest class)")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", default="imported", help="default: imported")
+    parser.add_argument("--allow-missing", action="store_true", help="images without a file are left out")
+    parser.set_defaults(run=_lazily("src_core.commands.opinion", "import_command"))
+
+
+def _add_opinion(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "second-opinion", "ask cleanlab about the labels of a scored run, and compare")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.set_defaults(run=_lazily("src_core.commands.opinion", "opinion_command"))
+
+
 def _add_rank(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "rank", "list the most suspect images or regions")
     parser.add_argument("project", metavar="PROJECT")
@@ -133,6 +158,8 @@ def _add_simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--order", choices=orders, default="trust", help="of the regions; default: trust")
     parser.add_argument("--regions", type=int, metavar="N", help="only the first N")
     parser.add_argument("--sloppiness", type=float, default=0.0, metavar="P", help="chance of a wrong decision")
+    words = "never paint: accept or keep, whichever has more right pixels"
+    parser.add_argument("--no-painting", dest="paints", action="store_false", help=words)
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--format", choices=("csv", "json"), default="csv")
     parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
@@ -189,11 +216,21 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--what",
         required=True,
         metavar="LIST",
-        help="comma list of cleaned,proposed,trust,alpha,beta,uncertainty,band,provenance",
+        help="comma list of cleaned,proposed,trust,alpha,beta,uncertainty,cleanlab,band,provenance",
     )
     parser.add_argument("--format", default="same", help="same (default), png, tiff or npy")
     parser.add_argument("--run", dest="run_name", metavar="NAME")
     parser.set_defaults(run=_lazily("src_core.commands.data", "export_command"))
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "report", "write what was found and changed as a page to read, or as JSON")
+    parser.add_argument("project", metavar="PROJECT", help="is only read, also while somebody works on it")
+    parser.add_argument("file", metavar="OUT", help="OUT.html: one page with pictures; OUT.json: the same figures")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")
+    parser.add_argument("--pictures", type=int, default=12, metavar="N", help="of the N most changed images (12)")
+    parser.add_argument("--sources", action="store_true", help="name the source files, too")
+    parser.set_defaults(run=_lazily("src_core.commands.report", "report"))
 
 
 def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -212,6 +249,7 @@ def _add_info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.set_defaults(run=_lazily("src_core.commands.data", "info"))
     verify = _command(commands, "verify", "is a project whole: plays its record back and compares")
     verify.add_argument("project", metavar="PROJECT")
+    verify.add_argument("--repair", action="store_true", help="first make masks that are damaged anew from the record")
     verify.set_defaults(run=_lazily("src_core.commands.review", "verify"))
 
 

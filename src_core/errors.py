@@ -54,13 +54,15 @@ class PairingError(InputError):
     ----------
     problems : sequence of str
         One sentence each; all of them are in the message.
+    consequence : str
+        What did not happen.
     """
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], consequence: str = "nothing was created") -> None:
         self.problems = list(problems)
         count = len(self.problems)
         head = "1 problem was found" if count == 1 else f"{count} problems were found"
-        super().__init__(f"{head}, nothing was created:\n" + "\n".join(f"  - {p}" for p in self.problems))
+        super().__init__(f"{head}, {consequence}:\n" + "\n".join(f"  - {p}" for p in self.problems))
 
 
 class MaskValueError(InputError):

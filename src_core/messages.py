@@ -37,7 +37,8 @@ class Message:
         progress   ``step``, ``steps``, ``epoch``, ``loss``, ``eta_seconds``, ``stage``
                    (``warm-up`` or ``meta``), ``seconds_per_step``
         epoch      ``epoch``, ``loss``, ``val_dice`` (or null), ``evidence_scale``, ``learning_rate``
-        verified   ``pixels`` (in use), ``images``, ``corrected``, ``confirmed``, ``background``
+        verified   ``pixels`` (in use), ``images``, ``corrected``, ``confirmed``, ``background``,
+                   ``classes`` (of each class), ``boundary_offset`` (px or null)
         notice     ``text``: one sentence for the person
         paused, resumed, stopped    nothing
         scoring    ``done``, ``total``

@@ -91,3 +91,9 @@ def tiny():
         return preset("quick", **{**values, **changes})
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def own_preferences(monkeypatch, tmp_path):
+    """Nobody's preferences are read or changed by a test."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

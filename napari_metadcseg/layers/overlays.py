@@ -13,7 +13,7 @@ from napari.utils import Colormap
 
 from src_core.data.case import IGNORE, ClassInfo
 
-SKY, YELLOW, VERMILLION, PURPLE = "#56B4E9", "#F0E442", "#D55E00", "#CC79A7"
+SKY, YELLOW, VERMILLION, PURPLE, BLUE = "#56B4E9", "#F0E442", "#D55E00", "#CC79A7", "#0072B2"
 
 Kind = Literal["map", "mask"]
 
@@ -90,6 +90,15 @@ OVERLAYS = (
         ((YELLOW, 1.0), (YELLOW, 1.0)),
         ("", "above 0.5"),
         "Outline of the pixels whose uncertainty is above 0.5. Inside it a boundary can be drawn in more than one way.",
+    ),
+    Overlay(
+        "cleanlab",
+        "second opinion",
+        "map",
+        ((BLUE, 0.85), (BLUE, 0.6), (BLUE, 0.0), (BLUE, 0.0)),
+        ("doubted", "trusted"),
+        "What cleanlab says of the label of a pixel, beside trust. Strong colour: probably wrong. There once a second "
+        "opinion was asked for.",
     ),
 )
 """In the order of the switches."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from src_core.data.case import CaseInfo
 
 IMAGE, LABEL, PROPOSAL, REGION = "image", "label", "proposal", "region"
+TRUST = OVERLAYS[0]
 LEAST_EXTENT = 16
 """Smaller regions are shown as if they were this large, px, so that their surroundings stay in sight."""
 
@@ -66,10 +67,10 @@ class Scene:
         if new.review.region != old.review.region or new.case_id != old.case_id:
             self._show_region()
 
-    def _on_labels_changed(self, case_id: int) -> None:
+    def _on_labels_changed(self, case_id: int, box: Box | None) -> None:
         if case_id == self.controller.state.case_id:
-            self.reload_label()
-            self._show_overlay(OVERLAYS[0])  # what is verified now is trusted
+            self.reload_label(box)
+            self._reload_trust(box)  # what is verified now is trusted
 
     # ---------------------------------------------------------------- layers
 
@@ -88,14 +89,18 @@ class Scene:
             if image.ndim == 2:
                 self._ours[IMAGE].reset_contrast_limits()
         self._show_label(project.read_label(case))  # below the overlays: doubt is to be seen on the label
-        for overlay in OVERLAYS:
-            self._show_overlay(overlay)
+        self.show_overlays()
         self._show_proposal()
         for layer in self._ours.values():
             layer.scale = case.spacing
         self.viewer.layers.selection.active = self._ours[LABEL]
         if first or self.controller.state.review.region is None:
             self.viewer.reset_view()
+
+    def show_overlays(self) -> None:
+        """Read the maps anew, as when the run was given a second opinion."""
+        for overlay in OVERLAYS:
+            self._show_overlay(overlay)
 
     def _show_overlay(self, overlay: Overlay) -> None:
         values = self.controller.read_map(overlay.key)
@@ -157,22 +162,25 @@ class Scene:
         self._ours[PROPOSAL] = layer
 
     def _show_region(self) -> None:
-        region, case = self.controller.state.review.region, self.controller.case
-        numbers = None if region is None else self.controller.read_map("regions")
-        if region is None or case is None or region.case_id != case.id or numbers is None:
+        case = self.controller.case
+        hand = None if self.controller.state.review.region is None else self.controller.hand()
+        if hand is None or case is None or hand.region.case_id != case.id:
             if self._alive(REGION):  # hidden, not removed: napari takes a third of a second to remove a layer
                 self._ours[REGION].visible = False
             return
-        mask = (numbers == region.number).astype(np.uint8)
+        region = hand.region
+        mask = hand.window_mask.astype(np.uint8)
+        corner = [s * a for s, a in zip(case.spacing, hand.window.start, strict=True)]
         colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: REGION_COLORS[region.kind]})
         if self._alive(REGION):
             self._ours[REGION].data = mask
             self._ours[REGION].colormap = colors
             self._ours[REGION].scale = case.spacing
+            self._ours[REGION].translate = corner
             self._ours[REGION].visible = True
         else:
             active = self.viewer.layers.selection.active
-            layer = self.viewer.add_labels(mask, name=REGION, colormap=colors, scale=case.spacing)
+            layer = self.viewer.add_labels(mask, name=REGION, colormap=colors, scale=case.spacing, translate=corner)
             layer.contour = 2
             layer.editable = False
             self._ours[REGION] = layer
@@ -203,11 +211,25 @@ class Scene:
         if not self.controller.stroke(case.id, box, painted_label(layer.data, event.value, box)):
             self.reload_label()
 
-    def reload_label(self) -> None:
-        """Show the label as it is recorded."""
+    def reload_label(self, box: Box | None = None) -> None:
+        """Show the label as it is recorded, in a box or everywhere."""
         project, case = self.controller.project, self.controller.case
-        if project is not None and case is not None and self._alive(LABEL):
+        if project is None or case is None or not self._alive(LABEL):
+            return
+        if box is None:
             self._ours[LABEL].data = project.read_label(case)
+        else:
+            self._ours[LABEL].data[box.slices] = project.read_label(case, box)
+            self._ours[LABEL].refresh()
+
+    def _reload_trust(self, box: Box | None) -> None:
+        if box is None or not self._alive(TRUST.key):
+            self._show_overlay(TRUST)
+            return
+        values = self.controller.read_map(TRUST.key, box)
+        if values is not None:
+            self._ours[TRUST.key].data[box.slices] = values
+            self._ours[TRUST.key].refresh()
 
     # ---------------------------------------------------------------- switches
 

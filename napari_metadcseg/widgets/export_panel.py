@@ -24,7 +24,8 @@ CHOICES = (
     (
         "provenance",
         "Where each pixel comes from",
-        "0 original, 1 confirmed, 2 corrected, 3 background confirmed",
+        "0 original, 1 confirmed, 2 accepted, 3 background confirmed, 4 changed but not confirmed, 5 unsure, 6 edited, "
+        "7 from a trusted mask",
         False,
     ),
     (
@@ -35,6 +36,13 @@ CHOICES = (
     ),
     ("trust", "Trust maps", "float32, 0 (doubted) to 1 (trusted)", False),
     ("uncertainty", "Uncertainty maps", "float32, 0 to 1", False),
+    (
+        "report",
+        "Report (HTML and JSON)",
+        "What was found and changed, by whom, with pictures: a page to read and hand on, and its figures for programs. "
+        "It names images and people, but no folders",
+        False,
+    ),
 )
 NEEDS_SCORES = frozenset({"proposed", "trust", "uncertainty"})
 

@@ -5,10 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QTableView,
+    QWidget,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from qtpy.QtCore import QAbstractItemModel
+    from qtpy.QtGui import QKeyEvent
 
 
 def button(text: str, tip: str, slot: Callable[[], object], name: str = "") -> QPushButton:
@@ -50,3 +62,40 @@ def row(*widgets: QWidget) -> QWidget:
     for widget in widgets:
         layout.addWidget(widget, 1)
     return made
+
+
+class Table(QTableView):
+    """A plain list of rows: one can be chosen, none can be edited; Enter and double click activate it."""
+
+    def __init__(self, model: QAbstractItemModel, name: str) -> None:
+        super().__init__()
+        self.setModel(model)
+        self.setObjectName(name)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setTabKeyNavigation(False)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(22)
+        self.horizontalHeader().setHighlightSections(False)
+
+    def stretch(self, column: int) -> None:
+        """Let one column take the room that the others leave; they are as wide as what is in sight."""
+        header = self.horizontalHeader()
+        for other in range(self.model().columnCount()):
+            header.setSectionResizeMode(other, QHeaderView.ResizeMode.ResizeToContents)
+        header.setResizeContentsPrecision(0)
+        header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter goes there on every system."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.currentIndex().isValid():
+            self.activated.emit(self.currentIndex())
+            return
+        super().keyPressEvent(event)
+
+
+def table(model: QAbstractItemModel, name: str) -> Table:
+    """A table over a model; ``name`` is its object name."""
+    return Table(model, name)

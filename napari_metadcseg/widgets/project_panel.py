@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_metadcseg.keybindings import key_of
 from napari_metadcseg.widgets.image_list import ImageList
 from napari_metadcseg.widgets.parts import button, row, text
 
 if TYPE_CHECKING:
     from napari_metadcseg.controller import Controller
+    from napari_metadcseg.keybindings import KeyTable
     from napari_metadcseg.state import UiState
 
 WELCOME = (
@@ -33,7 +33,7 @@ class ProjectPanel(QWidget):
     folders_asked = Signal()
     layers_asked = Signal()
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, keys: KeyTable) -> None:
         super().__init__()
         layout = QVBoxLayout(self)
         self.open_button = button(
@@ -61,16 +61,19 @@ class ProjectPanel(QWidget):
         self.images = ImageList()
         self.images.chosen.connect(controller.show)
         layout.addWidget(self.images, 1)
-        self.verify_button = button(
-            f"This whole mask is right ({key_of('verify_image')})",
-            "Mark the image as verified: its mask becomes clean data that judges the others. "
-            f"Key: {key_of('verify_image')}",
-            controller.verify_image,
-            "verify",
-        )
+        self.verify_button = button("", "", controller.verify_image, "verify")
         layout.addWidget(self.verify_button)
         layout.addStretch(0)
+        self.show_keys(keys)
         self.show_state(controller.state)
+
+    def show_keys(self, keys: KeyTable) -> None:
+        """Write the key on the button and into its tooltip."""
+        key = keys.of("verify_image")
+        self.verify_button.setText(f"This whole mask is right ({key})")
+        self.verify_button.setToolTip(
+            f"Mark the image as verified: its mask becomes clean data that judges the others. Key: {key}"
+        )
 
     def show_state(self, state: UiState) -> None:
         """Draw the state."""

@@ -48,7 +48,6 @@ class StopPanel(QWidget):
         self._draws = draws
         rule = rule or StopRule()
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("What is left"))
         self.sentence, self.where, self.audited = text(), text(), text()
         self.curve = StopCurve()

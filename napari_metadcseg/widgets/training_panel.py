@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QProgressBar, QVBoxLayout, QWidget
 
 from napari_metadcseg.widgets.loss_plot import LossPlot
-from napari_metadcseg.widgets.parts import button, row, text
+from napari_metadcseg.widgets.parts import button, heading, row, text
 from src_core.worker.states import WorkerState
 
 if TYPE_CHECKING:
     from napari_metadcseg.controller import Controller
-    from napari_metadcseg.state import TrainingState, UiState
+    from napari_metadcseg.state import ProjectState, TrainingState, UiState
 
 PRESETS = (
     (
@@ -39,6 +40,9 @@ WORDS = {
 
 class TrainingPanel(QWidget):
     """The second section of the widget."""
+
+    scores_asked = Signal()
+    opinion_asked = Signal()
 
     def __init__(self, controller: Controller) -> None:
         super().__init__()
@@ -93,6 +97,20 @@ class TrainingPanel(QWidget):
         layout.addWidget(self.details_button)
         layout.addWidget(self.details)
         layout.addStretch(1)
+        layout.addWidget(heading("Other opinions"))
+        self.scores_button = button(
+            "Import scores…",
+            "Review by the probabilities or trust maps of a model of your own, without training here",
+            self.scores_asked.emit,
+            "import-scores",
+        )
+        self.opinion_button = button(
+            "Second opinion",
+            "Let cleanlab judge the labels by the same model's probabilities; it is shown on the card of each region",
+            self.opinion_asked.emit,
+            "second-opinion",
+        )
+        layout.addWidget(row(self.scores_button, self.opinion_button))
         self.show_state(controller.state)
 
     def _train(self) -> None:
@@ -109,6 +127,8 @@ class TrainingPanel(QWidget):
         self.presets.setEnabled(there and not alive)
         self.train_button.setEnabled(there and not alive)
         self.continue_button.setEnabled(there and training.can_continue)
+        self.scores_button.setEnabled(there)
+        self.opinion_button.setEnabled(there and bool(state.review.run) and not alive)
         paused = training.worker in (WorkerState.PAUSED, WorkerState.PAUSING)
         self.pause_button.setText("Resume" if paused else "Pause")
         self.pause_button.setEnabled(paused or training.worker is WorkerState.RUNNING)
@@ -117,7 +137,7 @@ class TrainingPanel(QWidget):
         self._show_progress(training)
         self.status.setText(status_text(training))
         self.plot.show_losses(training.losses, training.steps)
-        self.verified.setText(verified_text(training))
+        self.verified.setText(verified_text(training, state.project))
         self.notices.setText("\n".join(f"• {notice}" for notice in training.notices))
         self.details_button.setVisible(bool(training.details))
         self.details.setText(training.details)
@@ -155,12 +175,16 @@ def duration(seconds: float) -> str:
     return f"about {max(seconds, 1):.0f} seconds"
 
 
-def verified_text(training: TrainingState) -> str:
-    """Verified pixels in use, by kind."""
+def verified_text(training: TrainingState, project: ProjectState | None = None) -> str:
+    """Verified pixels in use, by kind and by class."""
     if training.verified is None:
         return ""
     pixels, corrected, confirmed, background = training.verified
-    return (
+    text = (
         f"Verified pixels in use: {pixels:,} (corrected {corrected:,}, confirmed {confirmed:,}, "
         f"background {background:,})"
     )
+    if project is None or len(training.verified_classes) != len(project.classes):
+        return text
+    parts = zip(project.classes, training.verified_classes, strict=True)
+    return f"{text}\nBy class: {', '.join(f'{info.name} {count:,}' for info, count in parts)}"

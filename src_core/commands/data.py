@@ -13,6 +13,8 @@ from src_core.store.project import Project
 if TYPE_CHECKING:
     import argparse
 
+    from src_core.store.runs import Run
+
 
 def create(arguments: argparse.Namespace) -> int:
     """Make a project and say what was found."""
@@ -41,10 +43,15 @@ def info(arguments: argparse.Namespace) -> int:
         _print_contents(project)
         print(f"Decisions: {len(project.decisions())}, changes in the record: {project.version()[0]}")
         for run in project.runs():
-            epochs = len(run.history())
-            scores = f"scores of generation {run.generation}" if run.has_scores else "no scores"
-            print(f"Run {run.name}: {run.settings().method}, {epochs} epochs, {scores}")
+            print(f"Run {run.name}: {_describe(run)}")
     return 0
+
+
+def _describe(run: Run) -> str:
+    made = f"imported from {run.source}" if run.imported else f"{run.settings().method}, {len(run.history())} epochs"
+    scores = f"scores of generation {run.generation}" if run.has_scores else "no scores"
+    opinion = ", second opinion" if run.has_scores and run.opinion_record() is not None else ""
+    return f"{made}, {scores}{opinion}"
 
 
 def _print_contents(project: Project) -> None:

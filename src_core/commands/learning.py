@@ -30,7 +30,7 @@ def _settings(arguments: argparse.Namespace) -> TrainingSettings:
     if not arguments.resume:
         return preset(arguments.preset, **changes)
     with Project.open(arguments.project) as project:
-        base = project.run(arguments.run_name, scored=False).settings()
+        base = project.run(arguments.run_name, scored=False, trained=True).settings()
     return replace(base, **{name: value for name, value in changes.items() if value is not None})
 
 

@@ -10,7 +10,7 @@ from src_core.commands.progress import bar
 from src_core.errors import InputError
 from src_core.review import decisions
 from src_core.store.project import Project
-from src_core.store.verify import problems_of
+from src_core.store.verify import problems_of, repair
 
 if TYPE_CHECKING:
     import argparse
@@ -103,10 +103,19 @@ def _check(rows: list[tuple[int, str, str]], regions: dict[str, Region], run: Ru
 
 def verify(arguments: argparse.Namespace) -> int:
     """Say whether a project is whole; 1 when it is not."""
+    if arguments.repair:
+        with Project.open(arguments.project, write=True) as project:
+            repaired = repair(project)
+        print(f"Made the masks of {len(repaired)} images anew from the record: {', '.join(repaired) or 'none'}.")
     with Project.open(arguments.project) as project, bar() as progress:
         task = progress.add_task("verifying", total=len(project.cases), note="")
         found = problems_of(project, lambda name: progress.update(task, advance=1, note=name))
-        changes = project.version()[0]
+        changes, applied = project.version()
+    if applied < changes:
+        print(
+            f"{changes - applied} recorded changes are not applied to the mask files for sure yet; they are read from "
+            "the record, and will be applied when the project is closed, or opened for writing again."
+        )
     for problem in found:
         print(problem)
     if not found:

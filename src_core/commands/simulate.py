@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src_core.commands.progress import bar
-from src_core.data.classes import ClassTable
 from src_core.errors import FormatError, InputError, MaskValueError, PairingError
 from src_core.io.pairs import files_by_stem
-from src_core.io.sources import encode_mask, read_mask
+from src_core.io.sources import read_label
 from src_core.review.simulated import Progress, SimulatedAnnotator, by_suspicion
 from src_core.store.copy import copy_project
 from src_core.store.project import Project
@@ -43,7 +42,9 @@ def simulate(arguments: argparse.Namespace) -> int:
         queue = _in_order(project, run, arguments.order, rng)[: arguments.regions]
         copy = copy_project(project, Path(folder) / project.path.name)
         with Project.open(copy, write=True, author="simulated annotator") as work, bar() as progress:
-            annotator = SimulatedAnnotator(work, run, truth, sloppiness=arguments.sloppiness, rng=rng)
+            annotator = SimulatedAnnotator(
+                work, run, truth, sloppiness=arguments.sloppiness, paints=arguments.paints, rng=rng
+            )
             task = progress.add_task("reviewing", total=len(queue) + 1, note="")
             rows = []
             for row in annotator.review(queue):
@@ -76,13 +77,8 @@ def _read_truth(project: Project, folder: Path) -> dict[int, NDArray[np.uint8]]:
             if files:
                 problems.append(f"Image {case.name} has no true mask in {folder}; add one.")
             continue
-        table = ClassTable(
-            classes=project.classes,
-            ignore_value=case.encoding.ignore_value,
-            smeared=path.suffix.lower() in (".jpg", ".jpeg"),
-        )
         try:
-            label = encode_mask(path, read_mask(path), table)
+            label = read_label(path, project.classes, case.encoding.ignore_value)
         except (FormatError, MaskValueError) as error:
             problems.append(str(error))
             continue

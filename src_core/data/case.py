@@ -150,6 +150,10 @@ class Box:
         """Edge lengths, px."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
 
+    def within(self, outer: Box) -> tuple[slice, ...]:
+        """The box as an index for an array of an outer box."""
+        return tuple(slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, outer.start, strict=True))
+
     @classmethod
     def whole(cls, shape: tuple[int, ...]) -> Box:
         """Box of a whole array of the given shape."""

@@ -65,16 +65,14 @@ def predict_folder(
         raise InputError(f"{out} is the folder of the images; choose another folder for the masks.")
     with Project.open(project_path) as project:
         classes = project.classes
-        folder = project.run(run_name, scored=False).path
-    teacher, header = checkpoint.load_teacher(folder, choose_device(device))
-    settings = TrainingSettings.from_mapping(header["settings"])
+        folder = project.run(run_name, scored=False, trained=True).path
+    predictor = Predictor(folder, device)
     written = []
     for path in files.values():
         image = read_image(path).pixels
-        channels = int(header["channels"])
-        if image.ndim == 3 and image.shape[2] > channels:
+        if image.ndim == 3 and image.shape[2] > predictor.channels:
             raise InputError(f"{path} is a colour image and the model learned from grey ones; convert it first.")
-        label = predict(teacher, image, channels, settings.max_side)
+        label = predictor(image).argmax(0).astype(np.uint8)
         written.append(out / f"{path.stem}.png")
         write(written[-1], class_values(label, classes))
         if progress is not None:
@@ -82,10 +80,29 @@ def predict_folder(
     return written
 
 
-def predict(teacher: Segmenter, image: NDArray[np.generic], channels: int, max_side: int) -> NDArray[np.uint8]:
-    """Most probable class of every pixel of an image, uint8, at the image's own size."""
-    label: NDArray[np.uint8] = probabilities(teacher, image, channels, max_side).argmax(0).astype(np.uint8)
-    return label
+class Predictor:
+    """The teacher of a trained run, asked image by image.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    device : str
+
+    Attributes
+    ----------
+    channels : int
+        Of the images that it learned from.
+    """
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self._teacher, header = checkpoint.load_teacher(folder, choose_device(device))
+        self._max_side = TrainingSettings.from_mapping(header["settings"]).max_side
+        self.channels = int(header["channels"])
+
+    def __call__(self, image: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Probability of every class at every pixel, float32, ``(C, H, W)``, at the image's own size."""
+        return probabilities(self._teacher, image, self.channels, self._max_side)
 
 
 def probabilities(teacher: Segmenter, image: NDArray[np.generic], channels: int, max_side: int) -> NDArray[np.float32]:

@@ -192,7 +192,7 @@ def score_run(
     if threads:
         torch.set_num_threads(threads)
     with Project.open(project_path) as project:
-        run = project.run(run_name, scored=False)
+        run = project.run(run_name, scored=False, trained=True)
         header = checkpoint.read_header(run.path)
         settings = TrainingSettings.from_mapping(header["settings"])
         data = WorkingSet(project, settings.max_side)

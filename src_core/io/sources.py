@@ -11,11 +11,13 @@ import numpy as np
 from src_core.data.case import MaskEncoding
 from src_core.data.classes import ClassTable, MaskValues, infer_classes, read_classes
 from src_core.errors import FormatError, MaskValueError, PairingError
-from src_core.io.images import Raster, grey, read
+from src_core.io.images import LOSSY, Raster, grey, read
 from src_core.io.pairs import Pair, find_pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from src_core.data.case import ClassInfo
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,18 @@ def mask_encoding(path: Path, raster: Raster, table: ClassTable) -> MaskEncoding
 def encode_mask(path: Path, raster: Raster, table: ClassTable) -> NDArray[np.uint8]:
     """Class indices of a mask that was read."""
     return table.encode(raster.pixels, str(path))
+
+
+def read_label(path: Path, classes: tuple[ClassInfo, ...], ignore_value: int | None) -> NDArray[np.uint8]:
+    """Class indices of a mask with the values of a project's masks, uint8, 255 where there is no label.
+
+    Raises
+    ------
+    FormatError, MaskValueError
+        If it cannot be read, or holds another value.
+    """
+    smeared = path.suffix.lower() in LOSSY
+    return encode_mask(path, read_mask(path), ClassTable(classes=classes, ignore_value=ignore_value, smeared=smeared))
 
 
 def load(pair: Pair, table: ClassTable) -> dict[str, Any]:

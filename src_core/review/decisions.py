@@ -32,6 +32,8 @@ def accept(
 ) -> Change:
     """The proposal is right: it becomes the label of the region, and is verified.
 
+    What somebody has vouched for meanwhile stays as it is, unless it is this very region that is decided anew.
+
     Parameters
     ----------
     project : Project
@@ -56,15 +58,14 @@ def keep(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "
 def confirm(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "") -> Change:
     """What was painted is right: the region as it looks now, and every painted pixel of the image, is verified."""
     case = project.case(region.case_id)
-    label, verified = project.read_label(case), project.read_verified(case)
-    given = project.read_given(case)
-    inside = np.zeros(label.shape, dtype=bool)
-    inside[region.box.slices] = _boxed(mask, region.box)
-    inside |= (label != given) & ~is_verified(verified)
-    box = _bounding_box(inside, region.box)
-    window = inside[box.slices]
-    kinds = np.where(window, kinds_of(given[box.slices], label[box.slices]), verified[box.slices])
-    patch = Patch(box, label[box.slices].copy(), kinds.astype(np.uint8))
+    box = _around([region.box, *project.unconfirmed_strokes(case)])
+    label, verified = project.read_labels(case, box)
+    given = project.read_given(case, box)
+    inside = (label != given) & ~is_verified(verified)
+    inside[_within(region.box, box).slices] |= _boxed(mask, region.box)
+    tight = _bounding_box(inside, _within(region.box, box))
+    kinds = np.where(inside, kinds_of(given, label), verified)[tight.slices]
+    patch = Patch(_out_of(tight, box), label[tight.slices].copy(), kinds)
     return Change(case.id, Action.CONFIRM, patch, region=region.id, run=run, scores=scores_of(region))
 
 
@@ -79,7 +80,7 @@ def unsure(project: Project, region: Region, mask: NDArray[np.bool_], run: str =
     What somebody vouched for before stays verified.
     """
     case = project.case(region.case_id)
-    label, verified = project.read_label(case, region.box), project.read_verified(case, region.box)
+    label, verified = project.read_labels(case, region.box)
     inside = _boxed(mask, region.box) & ~is_verified(verified) & (label != IGNORE)
     patch = Patch(region.box, label, np.where(inside, Verified.UNSURE, verified).astype(np.uint8))
     return Change(case.id, Action.UNSURE, patch, region=region.id, run=run, scores=scores_of(region))
@@ -98,8 +99,22 @@ def scores_of(region: Region) -> dict[str, float | str]:
     }
 
 
-def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8]) -> Change | None:
-    """A stroke: the label changes; what was verified before stays so, as corrected by the same hand.
+def edit(
+    project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8], *, note: str = "", run: str = ""
+) -> Change | None:
+    """A stroke or a tool: the label changes; what was verified before stays so, as corrected by the same hand.
+
+    Parameters
+    ----------
+    project : Project
+    case : CaseInfo
+    box : Box
+    label : array, uint8, shape of the box
+        After the edit.
+    note : str
+        Which tool it was, and how it was set; empty for a stroke.
+    run : str
+        The run whose proposal was taken over, if it was.
 
     Returns
     -------
@@ -111,15 +126,12 @@ def edit(project: Project, case: CaseInfo, box: Box, label: NDArray[np.uint8]) -
     if not changed.any():
         return None
     tight = _bounding_box(changed, Box.whole(changed.shape))
-    box = Box(
-        tuple(a + b for a, b in zip(box.start, tight.start, strict=True)),
-        tuple(a + b for a, b in zip(box.start, tight.stop, strict=True)),
-    )
+    box = _out_of(tight, box)
     label, changed = label[tight.slices].astype(np.uint8), changed[tight.slices]
     verified = project.read_verified(case, box)
     kinds = kinds_of(project.read_given(case, box), label)
     verified = np.where(changed & is_verified(verified), kinds, verified)
-    return Change(case.id, Action.EDIT, Patch(box, label, verified.astype(np.uint8)))
+    return Change(case.id, Action.EDIT, Patch(box, label, verified.astype(np.uint8)), run=run, note=note)
 
 
 def verify_image(project: Project, case: CaseInfo) -> Change:
@@ -141,11 +153,13 @@ def _settle(
     run: str,
 ) -> Change:
     case = project.case(region.case_id)
-    label = project.read_label(case, region.box)
+    label, verified = project.read_labels(case, region.box)
     inside = inside & (wanted != IGNORE)
+    if region.id not in project.decisions():
+        inside = inside & ~is_verified(verified)
     label = np.where(inside, wanted, label).astype(np.uint8)
     kinds = kinds_of(project.read_given(case, region.box), label)
-    verified = np.where(inside, kinds, project.read_verified(case, region.box)).astype(np.uint8)
+    verified = np.where(inside, kinds, verified).astype(np.uint8)
     patch = Patch(region.box, label, verified)
     return Change(case.id, action, patch, region=region.id, run=run, scores=scores_of(region))
 
@@ -156,7 +170,32 @@ def _boxed(values: NDArray[Pixel], box: Box) -> NDArray[Pixel]:
 
 
 def _bounding_box(mask: NDArray[np.bool_], otherwise: Box) -> Box:
-    points = np.nonzero(mask)
-    if not len(points[0]):
+    axes = range(mask.ndim)
+    lines = [np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
+    if not len(lines[0]):
         return otherwise
-    return Box(tuple(int(axis.min()) for axis in points), tuple(int(axis.max()) + 1 for axis in points))
+    return Box(tuple(int(line[0]) for line in lines), tuple(int(line[-1]) + 1 for line in lines))
+
+
+def _around(boxes: list[Box]) -> Box:
+    """The smallest box that holds all of them."""
+    return Box(
+        tuple(min(edges) for edges in zip(*(box.start for box in boxes), strict=True)),
+        tuple(max(edges) for edges in zip(*(box.stop for box in boxes), strict=True)),
+    )
+
+
+def _within(box: Box, outer: Box) -> Box:
+    """A box as seen from the corner of another."""
+    return Box(
+        tuple(a - b for a, b in zip(box.start, outer.start, strict=True)),
+        tuple(a - b for a, b in zip(box.stop, outer.start, strict=True)),
+    )
+
+
+def _out_of(box: Box, outer: Box) -> Box:
+    """The other way round: a box that is seen from the corner of another, in the image."""
+    return Box(
+        tuple(a + b for a, b in zip(box.start, outer.start, strict=True)),
+        tuple(a + b for a, b in zip(box.stop, outer.start, strict=True)),
+    )

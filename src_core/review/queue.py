@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from src_core.data.scores import Region, RegionKind
 
 Filter = Literal["all", "error", "ambiguous"]
+Order = Literal["worth", "trust", "size", "image"]
+
+ORDERS: dict[Order, Callable[[Region], tuple[float | str, ...]]] = {
+    "worth": lambda region: (-region.score, region.id),
+    "trust": lambda region: (region.trust, region.id),
+    "size": lambda region: (-region.pixels, region.id),
+    "image": lambda region: (region.image, -region.score, region.id),
+}
+"""Ways to sort; ``worth`` is the number of wrong pixels that one decision is expected to settle."""
 
 
 class ReviewQueue:
-    """Regions in the order of their score, without those that are settled.
+    """Regions in an order of choice, without those that are settled.
 
-    Skipped regions come again after all others. The region in hand stays in hand when new scores arrive, as long
-    as it is still there.
+    Skipped regions come again after all others. The region in hand stays in hand when new scores arrive, also when it
+    is not among them any more, until it is decided or another one is taken.
 
     Parameters
     ----------
     regions : iterable of Region
     decided : mapping of region id to action
         As from :meth:`~src_core.store.project.Project.decisions`.
+
+    Attributes
+    ----------
+    revision : int
+        Grows whenever other regions may be open.
     """
 
     def __init__(self, regions: Iterable[Region] = (), decided: Mapping[str, str] | None = None) -> None:
         self._regions: dict[str, Region] = {}
         self._decided: dict[str, str] = {}
         self._filter: Filter = "all"
+        self._order: Order = "worth"
+        self._search = ""
         self._only: dict[str, int] | None = None
-        self._current: str | None = None
+        self._current: Region | None = None
+        self._sorted: list[Region] = []
+        self._open: list[Region] | None = None
+        self._counts: Counter[str] | None = None
+        self.revision = 0
         self.update(regions, decided or {})
 
     # ---------------------------------------------------------------- what there is
@@ -41,23 +62,34 @@ class ReviewQueue:
         return self._filter
 
     @property
+    def order(self) -> Order:
+        """How the open regions are sorted."""
+        return self._order
+
+    @property
+    def searched(self) -> str:
+        """What the names of the shown images contain; empty for all."""
+        return self._search
+
+    @property
     def regions(self) -> tuple[Region, ...]:
         """All regions, settled ones and other kinds included."""
         return tuple(self._regions.values())
 
     @property
     def open(self) -> list[Region]:
-        """Regions of the shown kind that wait for a decision, best score first, skipped ones at the end.
+        """Regions of the shown kind that wait for a decision, in order, skipped ones at the end.
 
         With :meth:`show_only`, those in their order, of both kinds.
         """
-        waiting = [region for region in self._regions.values() if self._decided.get(region.id, "skip") == "skip"]
-        only = self._only
-        if only is not None:
-            drawn = (region for region in waiting if region.id in only)
-            return sorted(drawn, key=lambda region: (region.id in self._decided, only[region.id]))
-        waiting = [region for region in waiting if self._filter in ("all", region.kind)]
-        return sorted(waiting, key=lambda region: (region.id in self._decided, -region.score, region.id))
+        if self._open is None:
+            waiting = [region for region in self._sorted if self._is_shown(region)]
+            if self._only is not None:
+                waiting = sorted(waiting, key=lambda region: self._only[region.id])  # type: ignore[index]
+            skipped = [region for region in waiting if region.id in self._decided]
+            fresh = [region for region in waiting if region.id not in self._decided] if skipped else waiting
+            self._open = fresh + skipped
+        return self._open
 
     @property
     def remaining(self) -> int:
@@ -67,25 +99,54 @@ class ReviewQueue:
     @property
     def current(self) -> Region | None:
         """The region in hand; None when nothing is."""
-        return self._regions.get(self._current) if self._current is not None else None
+        return self._current
 
     @property
     def position(self) -> int:
         """Place of the region in hand among the open ones, from 1; 0 when it is not among them."""
-        ids = [region.id for region in self.open]
-        return ids.index(self._current) + 1 if self._current in ids else 0
+        return self._place() + 1
 
     def count(self, kind: RegionKind) -> int:
         """Number of regions of a kind without a decision."""
-        return sum(region.kind == kind and region.id not in self._decided for region in self._regions.values())
+        if self._counts is None:
+            self._counts = Counter(region.kind for region in self._sorted if region.id not in self._decided)
+        return self._counts[kind]
+
+    def _forget(self) -> None:
+        """What is open has to be looked up anew."""
+        self._open = None
+        self.revision += 1
+
+    def _is_shown(self, region: Region) -> bool:
+        if self._decided.get(region.id, "skip") != "skip":
+            return False
+        if self._only is not None:
+            return region.id in self._only
+        return (self._filter == "all" or self._filter == region.kind) and (
+            not self._search or self._search.casefold() in region.image.casefold()
+        )
+
+    def _place(self) -> int:
+        wanted = self._current
+        return next((i for i, region in enumerate(self.open) if wanted is not None and region.id == wanted.id), -1)
 
     # ---------------------------------------------------------------- moving
 
     def go_to(self, region_id: str) -> Region | None:
         """Take a region in hand, also one that is settled; None if it is not there."""
-        if region_id in self._regions:
-            self._current = region_id
-        return self._regions.get(region_id)
+        if self._current is not None and self._current.id == region_id:
+            return self._current
+        found = self._regions.get(region_id)
+        if found is not None:
+            self._current = found
+        return found
+
+    def go_to_place(self, place: int) -> Region | None:
+        """Take the open region at a place, from 1; None, and nothing changes, if there is none."""
+        if not 1 <= place <= len(self.open):
+            return None
+        self._current = self.open[place - 1]
+        return self._current
 
     def next(self) -> Region | None:
         """The open region after the one in hand; from the last one on to the first."""
@@ -100,26 +161,32 @@ class ReviewQueue:
         self._current = None
 
     def _step(self, by: int) -> Region | None:
-        regions = self.open
-        if not regions:
-            self._current = None
-            return None
-        ids = [region.id for region in regions]
-        if self._current in ids:
-            place = (ids.index(self._current) + by) % len(ids)
+        regions, place = self.open, self._place()
+        if place >= 0:
+            self._current = regions[(place + by) % len(regions)]
         else:
-            place = 0 if by > 0 else len(ids) - 1
-        self._current = ids[place]
-        return regions[place]
+            self._current = None if not regions else regions[0 if by > 0 else -1]
+        return self._current
 
     # ---------------------------------------------------------------- changing
 
     def show(self, kind: Filter) -> None:
         """Show one kind of regions only; the region in hand is put down if it is of another kind."""
         self._filter = kind
-        current = self.current
-        if current is not None and kind not in ("all", current.kind):
+        self._forget()
+        if self._current is not None and kind not in ("all", self._current.kind):
             self._current = None
+
+    def search(self, text: str) -> None:
+        """Show regions of images whose name contains a text; the region in hand stays in hand."""
+        self._search = text.strip()
+        self._forget()
+
+    def sort(self, order: Order) -> None:
+        """Sort in another way; the region in hand stays in hand."""
+        self._order = order
+        self._sorted = sorted(self._regions.values(), key=ORDERS[order])
+        self._forget()
 
     def show_only(self, ids: Sequence[str] | None) -> None:
         """Show some regions only, in their order, such as those of an audit; None shows all again.
@@ -127,7 +194,8 @@ class ReviewQueue:
         The region in hand is put down if it is not among them.
         """
         self._only = None if ids is None else {region_id: place for place, region_id in enumerate(ids)}
-        if self._only is not None and self._current not in self._only:
+        self._forget()
+        if self._only is not None and self._current is not None and self._current.id not in self._only:
             self._current = None
 
     def decide(self, decided: Mapping[str, str]) -> Region | None:
@@ -142,26 +210,22 @@ class ReviewQueue:
         Region or None
             The new region in hand.
         """
-        after = self._following()
-        self._decided = dict(decided)
+        place = max(self._place(), 0)
+        after = self.open[place + 1 :] + self.open[: place + 1] if self._place() >= 0 else list(self.open)
+        self.set_decided(decided)
         ids = {region.id for region in self.open}
-        self._current = next((region_id for region_id in after if region_id in ids), None)
-        return self.current
-
-    def _following(self) -> list[str]:
-        ids = [region.id for region in self.open]
-        if self._current in ids:
-            place = ids.index(self._current)
-            return ids[place + 1 :] + ids[: place + 1]
-        return ids
+        self._current = next((region for region in after if region.id in ids), None)
+        return self._current
 
     def set_decided(self, decided: Mapping[str, str]) -> None:
         """Take note of all decisions without moving, as after an undo."""
-        self._decided = dict(decided)
+        self._decided, self._counts = dict(decided), None
+        self._forget()
 
     def update(self, regions: Iterable[Region], decided: Mapping[str, str]) -> None:
-        """Take new scores; the region in hand stays if it is among them."""
+        """Take new scores; the region in hand stays in hand, with its new figures if it is among them."""
         self._regions = {region.id: region for region in regions}
-        self._decided = dict(decided)
-        if self._current not in self._regions:
-            self._current = None
+        self.sort(self._order)
+        self.set_decided(decided)
+        if self._current is not None:
+            self._current = self._regions.get(self._current.id, self._current)

@@ -47,11 +47,12 @@ def find_regions(
     min_pixels: int = MIN_PIXELS,
     below: float = BELOW,
 ) -> tuple[list[Region], NDArray[np.int32]]:
-    """Connected groups of doubted pixels that have one label now and one proposal.
+    """Connected groups of pixels that have one label now and another proposal, where at least one label is doubted.
 
-    One decision settles one region, so its score is the number of wrong pixels expected in it, the sum of
-    ``1 - trust``. A region most of which lies in the uncertainty band is an ambiguous boundary, others are probable
-    errors.
+    A group is taken whole, also where its pixels are doubted less: to accept it is to have the outline that the model
+    would draw, not a ragged one between the two. One decision settles one region, so its score is the number of wrong
+    pixels expected in it, the sum of ``1 - trust``. A region most of which lies in the uncertainty band is an ambiguous
+    boundary, others are probable errors.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def find_regions(
     min_pixels : int
         Smaller regions are left out, px.
     below : float
-        Trust below which a label is doubted.
+        Trust below which a label is doubted; without such a pixel a group is no region.
 
     Returns
     -------
@@ -70,11 +71,12 @@ def find_regions(
     numbers : array, int32, (H, W)
         The region's number at its pixels, 0 elsewhere.
     """
-    mask = doubted(trust, label, verified, below) & (proposed != label)
+    mask = (proposed != label) & (verified == 0) & (label != IGNORE)
     pairs = np.where(mask, label.astype(np.int32) * 256 + proposed + 1, 0)
     components = connected_components(pairs, connectivity=label.ndim, background=0)
     sizes = np.bincount(components.ravel())
-    kept = np.flatnonzero(sizes >= min_pixels)
+    seeds = np.bincount(components[doubted(trust, label, verified, below)], minlength=len(sizes))
+    kept = np.flatnonzero((sizes >= min_pixels) & (seeds > 0))
     kept = kept[kept > 0]
     numbers = np.zeros(len(sizes), dtype=np.int32)
     numbers[kept] = np.arange(1, len(kept) + 1)

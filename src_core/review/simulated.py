@@ -8,7 +8,7 @@ worth.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class Progress:
         Of the masks to the true ones in [0, 1]: mean over images and foreground classes.
     good_pixels_damaged : int
         Right before and wrong now, px.
+    regions_painted : int
+        Among those decided: neither label nor proposal would do, so they were painted and confirmed.
     """
 
     regions: int
@@ -52,13 +54,27 @@ class Progress:
     wrong_pixels_left: int
     dice: float
     good_pixels_damaged: int
+    regions_painted: int
+
+
+TOLERANCE = 0.01
+"""Share of a region's pixels that a person takes no notice of: a line of one pixel along an edge of some hundred."""
+
+
+class Done(NamedTuple):
+    """What a decision made of a region: pixels made right and wrong, and whether it took the brush."""
+
+    better: int
+    worse: int
+    painted: bool
 
 
 class SimulatedAnnotator:
     """Decides on regions by the true masks.
 
-    A region is accepted when more of its pixels would be right, else kept; with sloppiness the other way round now and
-    then.
+    As a careful person would: a region is accepted where its proposal is right, kept where its label is, and painted
+    and confirmed where neither will do. One who does not paint takes what has more right pixels. With sloppiness it is
+    now and then the wrong one of accept and keep.
 
     Parameters
     ----------
@@ -70,6 +86,10 @@ class SimulatedAnnotator:
         Class indices; ``IGNORE`` where the truth is not known, which counts nowhere.
     sloppiness : float
         Chance of the wrong decision, in [0, 1].
+    tolerance : float
+        Share of a region's pixels that may be wrong without being noticed.
+    paints : bool
+        Takes the brush where neither label nor proposal will do; only the region's own pixels are painted.
     rng : Generator
         Draws the slips.
     """
@@ -81,12 +101,16 @@ class SimulatedAnnotator:
         truth: Mapping[int, NDArray[np.uint8]],
         *,
         sloppiness: float = 0.0,
+        tolerance: float = TOLERANCE,
+        paints: bool = True,
         rng: np.random.Generator,
     ) -> None:
         self._project = project
         self._run = run
         self._truth = truth
         self._sloppiness = sloppiness
+        self._tolerance = tolerance
+        self._paints = paints
         self._rng = rng
         self._wrong: dict[int, int] = {}
         self._dice: dict[int, float] = {}
@@ -95,35 +119,50 @@ class SimulatedAnnotator:
         """Decide on regions in the order given; where it stands before the first and after each of them."""
         for case_id in self._truth:
             self._measure(case_id)
-        reviewed = fixed = damaged = 0
-        yield self._progress(0, reviewed, fixed, damaged)
+        reviewed = fixed = damaged = painted = 0
+        yield self._progress(0, reviewed, fixed, damaged, painted)
         for count, region in enumerate(regions, start=1):
-            better, worse = self._decide(region)
-            reviewed, fixed, damaged = reviewed + region.pixels, fixed + better, damaged + worse
-            yield self._progress(count, reviewed, fixed, damaged)
+            done = self.decide(region)
+            reviewed, fixed, damaged = reviewed + region.pixels, fixed + done.better, damaged + done.worse
+            painted += done.painted
+            yield self._progress(count, reviewed, fixed, damaged, painted)
 
-    def _decide(self, region: Region) -> tuple[int, int]:
-        """Take the decision; how many pixels it made right and wrong."""
+    def decide(self, region: Region) -> Done:
+        """Take the decision on a region, through the record."""
         project, run = self._project, self._run
         case = project.case(region.case_id)
-        where = region.box.slices
-        mask = run.read_map(case.id, "regions") == region.number
-        proposed = run.read_map(case.id, "proposed")
-        truth, before = self._truth[case.id][where], project.read_label(case, region.box)
-        inside = mask[where] & (truth != IGNORE)
-        gain = int(((proposed[where] == truth) & inside).sum()) - int(((before == truth) & inside).sum())
-        accepts = (gain > 0) != (self._sloppiness > 0 and self._rng.random() < self._sloppiness)
-        if accepts:
-            project.commit(decisions.accept(project, region, mask, proposed, run.name))
-        else:
-            project.commit(decisions.keep(project, region, mask, run.name))
-        after = project.read_label(case, region.box)
+        mask = run.read_map(case.id, "regions", region.box) == region.number
+        proposed = run.read_map(case.id, "proposed", region.box)
+        truth, before = self._truth[case.id][region.box.slices], project.read_label(case, region.box)
         known = truth != IGNORE
+        choice = self._choice(before[mask & known], proposed[mask & known], truth[mask & known])
+        if choice == "accept":
+            project.commit(decisions.accept(project, region, mask, proposed, run.name))
+        elif choice == "keep":
+            project.commit(decisions.keep(project, region, mask, run.name))
+        else:
+            painted = decisions.edit(project, case, region.box, np.where(mask & known, truth, before))
+            if painted is not None:
+                project.commit(painted)
+            project.commit(decisions.confirm(project, region, mask, run.name))
+        after = project.read_label(case, region.box)
         better = int(((before != truth) & (after == truth) & known).sum())
         worse = int(((before == truth) & (after != truth) & known).sum())
         if better or worse:
             self._measure(case.id)
-        return better, worse
+        return Done(better, worse, painted=choice == "paint")
+
+    def _choice(
+        self, label: NDArray[np.uint8], proposed: NDArray[np.uint8], truth: NDArray[np.uint8]
+    ) -> Literal["accept", "keep", "paint"]:
+        """What to do with a region, from its pixels whose truth is known."""
+        wrong_now, wrong_then = int((label != truth).sum()), int((proposed != truth).sum())
+        accepts = wrong_then < wrong_now
+        if self._sloppiness > 0 and self._rng.random() < self._sloppiness:
+            return "keep" if accepts else "accept"
+        if self._paints and min(wrong_now, wrong_then) > self._tolerance * truth.size:
+            return "paint"
+        return "accept" if accepts else "keep"
 
     def _measure(self, case_id: int) -> None:
         label, truth = self._project.read_label(self._project.case(case_id)), self._truth[case_id]
@@ -132,7 +171,7 @@ class SimulatedAnnotator:
         classes = [info.index for info in self._project.classes if info.index]
         self._dice[case_id] = float(np.mean([overlap((label == c) & known, (truth == c) & known) for c in classes]))
 
-    def _progress(self, regions: int, reviewed: int, fixed: int, damaged: int) -> Progress:
+    def _progress(self, regions: int, reviewed: int, fixed: int, damaged: int, painted: int) -> Progress:
         return Progress(
             regions=regions,
             pixels_reviewed=reviewed,
@@ -140,6 +179,7 @@ class SimulatedAnnotator:
             wrong_pixels_left=sum(self._wrong.values()),
             dice=float(np.mean(list(self._dice.values()))),
             good_pixels_damaged=damaged,
+            regions_painted=painted,
         )
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import zarr
-from zarr.codecs import BloscCodec
-
 from src_core.errors import ProjectDamagedError
+from src_core.store import chunks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from src_core.data.case import Box
@@ -23,27 +20,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NAME = "arrays.zarr"
-CHUNK = 1024
+_KEPT_OPEN = 1000
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder with arrays that were given up, as far as the system lets us.
-
-    When one of zarr's writes fails, others of the same array may still be under way on its threads and make files anew
-    while their folder is removed, or after it; so it is tried for up to three seconds, until none came back for a
-    quarter of one.
-    """
-    quiet = 0
-    for _ in range(60):
-        if folder.exists():
-            quiet = 0
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            quiet += 1
-        if quiet == 6:
-            return
-        time.sleep(0.05)
-    logger.warning("%s could not be removed; delete it by hand.", folder)
+    """Remove a folder with arrays that were given up, as far as the system lets us."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        logger.warning("%s could not be removed; delete it by hand.", folder)
 
 
 class ArrayStore:
@@ -59,26 +43,30 @@ class ArrayStore:
 
     def __init__(self, path: Path, mode: str) -> None:
         self.path = path
-        try:
-            self._group = zarr.open_group(str(path), mode=mode, zarr_format=3)
-        except (FileNotFoundError, KeyError, ValueError) as error:
+        if mode == "w-":
+            path.mkdir(parents=True)
+            chunks.write_group(path)
+            chunks.write_group(path / "cases")
+        elif not (path / chunks.METADATA).is_file():
             raise ProjectDamagedError(
                 f"The project's arrays are missing or damaged ({path}); restore the project from a backup."
-            ) from error
-        self._open: dict[tuple[int, str], Any] = {}
+            )
+        self._touched: set[Path] = set()
+        self._open: dict[tuple[int, str], chunks.ChunkedArray] = {}
 
     def add(self, case_id: int, arrays: dict[str, NDArray[Any]]) -> None:
         """Write the arrays of a new case."""
+        chunks.write_group(self._folder(case_id))
         for name, values in arrays.items():
-            chunks = tuple(min(CHUNK, edge) for edge in values.shape)
-            array = self._group.create_array(
-                f"cases/{case_id:06d}/{name}",
-                shape=values.shape,
-                chunks=chunks,
-                dtype=values.dtype,
-                compressors=BloscCodec(cname="zstd", clevel=3),
-            )
-            array[...] = values
+            chunks.write_array(self._folder(case_id, name), values)
+
+    def replace(self, case_id: int, name: str, values: NDArray[Any]) -> None:
+        """Write an array anew in place of one that is damaged or missing."""
+        self._open.pop((case_id, name), None)
+        folder = self._folder(case_id, name)
+        shutil.rmtree(folder, ignore_errors=True)
+        chunks.write_array(folder, values)
+        self._touched.update([folder, *folder.iterdir()])
 
     def read(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
         """Read an array of a case, or a box of it.
@@ -86,26 +74,50 @@ class ArrayStore:
         Raises
         ------
         ProjectDamagedError
-            If it is missing or cannot be read.
+            If it is missing or cannot be read, or a checksum does not fit.
         """
         try:
-            return np.asarray(self._array(case_id, name)[... if box is None else box.slices])
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ProjectDamagedError(
-                f"Array {name} of image {case_id} cannot be read from {self.path}; restore the project from a backup."
-            ) from error
+            return self._array(case_id, name).read(box)
+        except (OSError, ValueError) as error:
+            raise self._damaged(case_id, name) from error
 
     def write(self, case_id: int, name: str, box: Box, values: NDArray[np.uint8]) -> None:
-        """Write a box of an array."""
-        self._array(case_id, name)[box.slices] = values
+        """Write a box of an array.
 
-    def _array(self, case_id: int, name: str) -> Any:
-        key = (case_id, name)
+        Raises
+        ------
+        OSError
+            If the disk is full or may not be written; every chunk is as before or as it should be then.
+        ProjectDamagedError
+            If a chunk that is changed in part cannot be read.
+        """
+        try:
+            self._touched |= self._array(case_id, name).write(box, values)
+        except (FileNotFoundError, ValueError) as error:
+            raise self._damaged(case_id, name) from error
+
+    def touched(self) -> set[Path]:
+        """Files that were written since this was asked last."""
+        taken, self._touched = self._touched, set()
+        return taken
+
+    def _damaged(self, case_id: int, name: str) -> ProjectDamagedError:
+        return ProjectDamagedError(
+            f"Array {name} of image {case_id} cannot be read from {self.path}; restore the project from a backup."
+        )
+
+    def _folder(self, case_id: int, *name: str) -> Path:
+        return self.path.joinpath("cases", f"{case_id:06d}", *name)
+
+    def _array(self, case_id: int, name: str) -> chunks.ChunkedArray:
+        key = case_id, name
         if key not in self._open:
-            try:
-                self._open[key] = self._group[f"cases/{case_id:06d}/{name}"]
-            except KeyError as error:
+            folder = self._folder(case_id, name)
+            if not folder.is_dir():
                 raise ProjectDamagedError(
                     f"Array {name} of image {case_id} is missing in {self.path}; restore the project from a backup."
-                ) from error
+                )
+            if len(self._open) >= _KEPT_OPEN:
+                self._open.clear()
+            self._open[key] = chunks.ChunkedArray(folder)
         return self._open[key]

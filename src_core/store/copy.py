@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from src_core.errors import ProjectError, storage_errors
-from src_core.store import arrays, database
+from src_core.errors import storage_errors
+from src_core.store import arrays, database, history
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from src_core.store.project import Project
-
-ATTEMPTS = 5
 
 
 def copy_project(project: Project, target: Path) -> Path:
@@ -33,31 +32,40 @@ def copy_project(project: Project, target: Path) -> Path:
 
     Raises
     ------
-    ProjectError
-        If the project changes faster than it can be copied.
     StorageError
         If the disk is full.
     """
     with storage_errors(target, "Nothing of the project was changed."):
-        for _ in range(ATTEMPTS):
-            before = project.version()
-            shutil.rmtree(target, ignore_errors=True)
-            target.mkdir(parents=True)
-            shutil.copytree(project.path / arrays.NAME, target / arrays.NAME)
-            _copy_database(project.path / database.NAME, target / database.NAME)
-            if before == project.version() and before[0] == before[1]:
-                return target
-    shutil.rmtree(target, ignore_errors=True)
-    raise ProjectError(
-        f"Project {project.name} is being changed while it is copied; try again when nobody is working on it."
-    )
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        applied = _applied(project)  # before the files, and the record after them: what changes meanwhile is repeated
+        shutil.copytree(
+            project.path / arrays.NAME,
+            target / arrays.NAME,
+            ignore=shutil.ignore_patterns("*.partial"),
+            copy_function=_copy_file,
+        )
+        _copy_database(project.path / database.NAME, target / database.NAME, applied)
+    return target
 
 
-def _copy_database(source: Path, target: Path) -> None:
+def _applied(project: Project) -> int:
+    with closing(database.connect(project.path / database.NAME, write=False)) as db:
+        return history.numbers(db)[1]
+
+
+def _copy_file(source: str, target: str) -> str:
+    """One that is removed at this moment, as a chunk of zeros is in older projects, is left out."""
+    with suppress(FileNotFoundError):
+        shutil.copyfile(source, target)
+    return target
+
+
+def _copy_database(source: Path, target: Path, applied: int) -> None:
     """By SQLite itself, so that what is still in its write-ahead log comes along."""
-    old, new = database.connect(source, write=False), sqlite3.connect(target)
-    try:
+    with (
+        closing(database.connect(source, write=False)) as old,
+        closing(sqlite3.connect(target, isolation_level=None)) as new,
+    ):
         old.backup(new)
-    finally:
-        new.close()
-        old.close()
+        history.set_applied(new, applied)

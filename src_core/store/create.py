@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from src_core.data.case import IGNORE, KINDS, Box, CaseInfo, ClassInfo, MaskEncoding, Verified
-from src_core.errors import InputError, storage_errors
+from src_core.data.case import IGNORE, Box, CaseInfo, ClassInfo, MaskEncoding, Verified
+from src_core.errors import InputError, ProjectLockedError, storage_errors
 from src_core.io.sources import check_folders, load
 from src_core.store import arrays, database, history, tables
+from src_core.store.durable import sync_file, sync_tree
 from src_core.store.journal import Action, Change, Patch, pack
-from src_core.store.project import Project, default_author, project_path
+from src_core.store.lock import WriteLock
+from src_core.store.names import default_author, project_path
+from src_core.store.project import Project
 
 if TYPE_CHECKING:
     import sqlite3
@@ -57,9 +60,11 @@ class NewCase:
 
 def kinds_of(given: NDArray[np.uint8], label: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """How pixels are verified when a person says that ``label`` is right and ``given`` was there before."""
-    kinds = np.where(label == given, Verified.CONFIRMED, Verified.CORRECTED)
-    kinds = np.where((label == given) & (label == 0), Verified.BACKGROUND, kinds)
-    return np.where(label == IGNORE, Verified.NO, kinds).astype(np.uint8)
+    same = label == given
+    kinds = np.where(same, np.uint8(Verified.CONFIRMED), np.uint8(Verified.CORRECTED))
+    kinds[same & (label == 0)] = Verified.BACKGROUND
+    kinds[label == IGNORE] = Verified.NO
+    return kinds
 
 
 def build_project(
@@ -92,17 +97,45 @@ def build_project(
     """
     target = project_path(path)
     if target.exists():
-        raise InputError(f"{target} exists already; choose another name, or open it.")
+        raise _taken(target)
     staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         with storage_errors(target, "Nothing was created."):
+            _clean(target)
             staging.mkdir(parents=True)
+            lock = WriteLock(staging, target, "Nothing was created.")
             _fill(staging, cases, classes, author or default_author(), progress)
-            os.rename(staging, target)
+            sync_tree(staging)
+            lock.release()
+            _publish(staging, target)
     except BaseException:
         arrays.discard(staging)
         raise
     return Project.open(target, write=True, author=author)
+
+
+def _publish(staging: Path, target: Path) -> None:
+    try:
+        os.rename(staging, target)
+    except OSError as error:
+        if target.exists():  # another session was faster
+            raise _taken(target) from error
+        raise
+    sync_file(target.parent)
+
+
+def _taken(target: Path) -> InputError:
+    return InputError(f"{target} exists already; choose another name, or open it.")
+
+
+def _clean(target: Path) -> None:
+    """Remove what sessions left that died while they made a project of this name."""
+    for left in target.parent.glob(f".{target.name}.*.partial"):
+        try:
+            WriteLock(left).release()
+        except ProjectLockedError:
+            continue  # somebody is making it
+        arrays.discard(left)
 
 
 def _fill(
@@ -122,8 +155,9 @@ def _fill(
                 _add(db, store, case_id, case, author)
                 if progress is not None:
                     progress(case.name)
-        db.execute("UPDATE state SET value = (SELECT coalesce(max(id), 0) FROM journal) WHERE key = 'applied'")
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            history.set_applied(db, history.numbers(db)[0])
+        with database.writing("Nothing was created."):
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         db.close()
 
@@ -141,7 +175,7 @@ def _add(db: sqlite3.Connection, store: arrays.ArrayStore, case_id: int, case: N
         mask_path=case.mask_path,
         encoding=case.encoding,
     )
-    tables.add_case(db, info)
+    tables.add_case(db, info, {"image": case.image, "given": case.given})
     label = case.given if case.clean is None else case.clean
     kinds = np.zeros_like(case.given) if case.clean is None else kinds_of(case.given, case.clean)
     store.add(case_id, {"image": case.image, "given": case.given, "label": label, "verified": kinds})
@@ -155,9 +189,7 @@ def _record_import(db: sqlite3.Connection, case_id: int, given: NDArray[np.uint8
     change = Change(case_id, Action.IMPORT, patch, note="trusted mask")
     pixels = int(np.count_nonzero(given != patch.label))
     history.insert(db, change, author, before, pack(patch.label, patch.verified), None, pixels)
-    for kind, count in enumerate(np.bincount(patch.verified.ravel(), minlength=KINDS)):
-        if kind and count:
-            db.execute("INSERT INTO verified VALUES (?, ?, ?)", (case_id, kind, int(count)))
+    tables.set_counts(db, case_id, patch.verified)
 
 
 def _check(case: NewCase) -> None:
@@ -211,7 +243,7 @@ def create_from_folders(
     """
     target = project_path(path)
     if target.exists():
-        raise InputError(f"{target} exists already; choose another name, or open it.")
+        raise _taken(target)
     source = check_folders(images, masks, clean_masks, classes_file)
     cases = (NewCase(**load(pair, source.table)) for pair in source.pairs)
     project = build_project(target, cases, source.table.classes, author=author, progress=progress)

@@ -8,38 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from src_core.errors import ProjectDamagedError, ProjectError, StorageError
+from src_core.store import upgrades
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 NAME = "project.db"
-SCHEMA_VERSION = 3
-
-SAMPLES = (
-    """CREATE TABLE IF NOT EXISTS sample (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, author TEXT NOT NULL, purpose TEXT NOT NULL,
-    run TEXT NOT NULL, seed INTEGER NOT NULL, settings TEXT NOT NULL
-)""",
-    """CREATE TABLE IF NOT EXISTS item (
-    sample INTEGER NOT NULL REFERENCES sample, number INTEGER NOT NULL, case_id INTEGER NOT NULL REFERENCES "case",
-    region TEXT NOT NULL, kind TEXT NOT NULL, box TEXT NOT NULL, mask BLOB, label BLOB, proposed BLOB,
-    facts TEXT NOT NULL, PRIMARY KEY (sample, number)
-) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS rating (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, author TEXT NOT NULL, sample INTEGER NOT NULL,
-    item INTEGER NOT NULL, case_id INTEGER NOT NULL, region TEXT NOT NULL, box TEXT NOT NULL, shown TEXT NOT NULL,
-    answer TEXT NOT NULL, seconds REAL, painted BLOB, target INTEGER REFERENCES rating,
-    FOREIGN KEY (sample, item) REFERENCES item
-)""",
-    *(
-        f"""CREATE TRIGGER IF NOT EXISTS {table}_is_never_{name} BEFORE {event} ON {table}
-BEGIN SELECT RAISE(ABORT, 'rows of {table} are never {name}'); END"""
-        for table in ("sample", "item", "rating")
-        for name, event in (("changed", "UPDATE"), ("cut", "DELETE"))
-    ),
-)
-"""Drawn samples, what is asked of them, and the answers; since version 3. Only ever added to, as the journal."""
 
 SCHEMA = """
 CREATE TABLE state (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -57,7 +32,7 @@ CREATE TABLE journal (
     id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, author TEXT NOT NULL,
     case_id INTEGER NOT NULL REFERENCES "case", action TEXT NOT NULL, region TEXT NOT NULL, run TEXT NOT NULL,
     note TEXT NOT NULL, box TEXT, before BLOB, after BLOB, target INTEGER REFERENCES journal,
-    pixels INTEGER NOT NULL, scores TEXT
+    pixels INTEGER NOT NULL
 );
 CREATE TRIGGER journal_is_never_changed BEFORE UPDATE ON journal
 BEGIN SELECT RAISE(ABORT, 'rows of the journal are never changed'); END;
@@ -65,30 +40,33 @@ CREATE TRIGGER journal_is_never_cut BEFORE DELETE ON journal
 BEGIN SELECT RAISE(ABORT, 'rows of the journal are never removed'); END;
 INSERT INTO state VALUES ('applied', 0);
 """
+"""Of version 1; what came later is in :mod:`~src_core.store.upgrades`, for new projects as for old ones."""
 
-UPGRADES = {1: ("ALTER TABLE journal ADD COLUMN scores TEXT",), 2: SAMPLES}
-"""From each version to the next, when a project is opened for writing."""
-
-AS_IF_UPGRADED = {
-    1: ("CREATE TEMP VIEW journal AS SELECT *, NULL AS scores FROM main.journal",),
-    2: (
-        "CREATE TEMP VIEW sample AS SELECT 0 AS id, '' AS time, '' AS author, '' AS purpose, '' AS run, 0 AS seed, "
-        "'' AS settings WHERE 0",
-    ),
-}
-"""Lets a connection that may only read see a record as if it were of the next version. Without samples nobody looks for
-items and ratings."""
+_DURABLE = ("PRAGMA synchronous = FULL", "PRAGMA fullfsync = ON", "PRAGMA checkpoint_fullfsync = ON")
+"""A commit has reached the disk itself when it returns; the latter two matter on macOS only."""
 
 
 def create(path: Path) -> sqlite3.Connection:
-    """Make a new, empty database; the connection is in autocommit mode."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.executescript(SCHEMA)
-    for statement in SAMPLES:
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    """Make a new, empty database; the connection is in autocommit mode.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or may not be written.
+    """
+    connection = None
+    try:
+        with writing("Nothing was created."):
+            connection = sqlite3.connect(path, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            for pragma in _DURABLE:
+                connection.execute(pragma)
+            connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+            with transaction(connection, "Nothing was created."):
+                upgrades.upgrade(connection)
+    except BaseException:
+        _close(connection)
+        raise
     return connection
 
 
@@ -100,44 +78,92 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     ProjectDamagedError
         If the file is no database, or lacks its tables.
     ProjectError
-        If a newer program made it.
+        If a newer program made it, or its disk does not let us read it.
+    StorageError
+        If it should be written and the disk is full, or may not be written.
     """
-    mode = "rw" if write else "ro"
+    connection = None
     try:
-        connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=10,
-        )
-        connection.execute("PRAGMA foreign_keys = ON")
-        if write:
-            connection.execute("PRAGMA synchronous = FULL")
+        connection = _connection(path, write=write)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         connection.execute("SELECT value FROM state WHERE key = 'applied'").fetchone()
-        if 1 <= version < SCHEMA_VERSION:
-            _upgrade(connection, version, write=write)
+        if version < upgrades.VERSION:
+            _upgrade(connection, write=write)
     except sqlite3.Error as error:
-        raise ProjectDamagedError(
-            f"The project's record {path} cannot be read ({error}); restore it from a backup."
-        ) from error
-    if version > SCHEMA_VERSION:
+        _close(connection)
+        raise _not_opened(path, error) from error
+    except BaseException:
+        _close(connection)
+        raise
+    if version > upgrades.VERSION:
         connection.close()
         raise ProjectError(f"{path} was made by a newer version of this program; update napari-metadcseg.")
     return connection
 
 
-def _upgrade(connection: sqlite3.Connection, version: int, *, write: bool) -> None:
-    steps = UPGRADES if write else AS_IF_UPGRADED
-    statements = [statement for step in range(version, SCHEMA_VERSION) for statement in steps[step]]
+def _not_opened(path: Path, error: sqlite3.Error) -> ProjectError | StorageError:
+    kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if kind in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY):
+        return StorageError(
+            f"The project's record {path} could not be opened for writing ({error}), and is as it was. Free some space "
+            "or check that the folder may be written to, then try again."
+        )
+    if kind in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PERM):
+        return ProjectError(
+            f"The project's record {path} cannot be opened at the moment ({error}); check that its disk is there and "
+            "that its folder may be read, then try again."
+        )
+    return ProjectDamagedError(f"The project's record {path} cannot be read ({error}); restore it from a backup.")
+
+
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        connection.close()
+
+
+def _connection(path: Path, *, write: bool) -> sqlite3.Connection:
+    """A connection that has read something, so that what is wrong with the file shows here."""
+    connection = _opened(path, "mode=rw" if write else "mode=ro")
+    try:
+        if write:
+            connection.execute("PRAGMA journal_mode = WAL")
+            for pragma in _DURABLE:
+                connection.execute(pragma)
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if write:
+            raise
+        if not _is_closed(path):
+            raise ProjectError(
+                f"The project's record {path} cannot be read where it is ({error}): it was not closed after the last "
+                "change, and its folder is read-only; copy it to a disk that can be written, and open it there."
+            ) from error
+        # nobody has it open, and SQLite may not make the files beside it that it shares with others: a read-only disk
+        connection = _opened(path, "mode=ro&immutable=1")
+    return connection
+
+
+def _opened(path: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?{how}", uri=True, isolation_level=None, check_same_thread=False, timeout=10
+    )
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _is_closed(path: Path) -> bool:
+    """True when all that was committed is in the file itself."""
+    log = path.with_name(path.name + "-wal")
+    return path.is_file() and not (log.is_file() and log.stat().st_size)
+
+
+def _upgrade(connection: sqlite3.Connection, *, write: bool) -> None:
     if not write:
-        for statement in statements:
-            connection.execute(statement)
+        upgrades.show_as_upgraded(connection)
         return
     with transaction(connection, "The project is as it was."):
-        for statement in (*statements, f"PRAGMA user_version = {SCHEMA_VERSION}"):
-            connection.execute(statement)
+        upgrades.upgrade(connection)
 
 
 def faults(connection: sqlite3.Connection) -> list[str]:
@@ -153,28 +179,69 @@ def faults(connection: sqlite3.Connection) -> list[str]:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, consequence: str) -> Iterator[None]:
-    """All or nothing; a full or read-only disk becomes a sentence.
+def reading() -> Iterator[None]:
+    """Turn what goes wrong while rows are read into a sentence.
+
+    Raises
+    ------
+    ProjectDamagedError
+        If a page of the database is damaged; ProjectError if it cannot be reached, as when a disk was unplugged.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "decode" in str(error):
+            raise _damaged(error) from error
+        raise ProjectError(
+            f"The project's record cannot be read at the moment ({error}); check that its disk is there, then open the "
+            "project again. What was recorded before is kept."
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise _damaged(error) from error
+
+
+def _damaged(error: sqlite3.DatabaseError) -> ProjectDamagedError:
+    return ProjectDamagedError(
+        f"The project's record is damaged ({error}); close the project and restore {NAME} from a backup. "
+        "'metadcseg verify' tells what is wrong."
+    )
+
+
+@contextmanager
+def writing(consequence: str) -> Iterator[None]:
+    """Turn what goes wrong while something is written into a sentence.
 
     Raises
     ------
     StorageError
-        If the change could not be written; nothing of it was.
+        If the disk is full or may not be written.
+    ProjectDamagedError
+        If a page of the database is damaged.
     """
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            _roll_back(connection)
-            raise
-        connection.execute("COMMIT")
+        yield
     except sqlite3.OperationalError as error:
-        _roll_back(connection)
         raise StorageError(
             f"The project's record could not be written ({error}). {consequence} Free some space or check that the "
             "folder may be written to, then try again."
         ) from error
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise _damaged(error) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, consequence: str) -> Iterator[None]:
+    """All or nothing; what goes wrong becomes a sentence, as in :func:`writing`, and nothing was written then."""
+    with writing(consequence):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            _roll_back(connection)
+            raise
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -11,6 +11,7 @@ from src_core.data.case import IGNORE, CaseInfo, MaskEncoding, is_verified
 from src_core.errors import InputError, storage_errors
 from src_core.io import images
 from src_core.store.provenance import provenance
+from src_core.store.staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Format = Literal["same", "png", "tiff", "npy"]
 
 MASKS = ("cleaned", "proposed")
-FLOAT_MAPS = ("trust", "alpha", "beta", "uncertainty")
+FLOAT_MAPS = ("trust", "alpha", "beta", "uncertainty", "cleanlab")
 BYTE_MAPS = ("band", "provenance")
 WHAT = (*MASKS, *FLOAT_MAPS, *BYTE_MAPS)
 """What can be exported."""
@@ -49,8 +50,8 @@ def export(
         Made if missing; may not be a folder that the sources are in.
     what : sequence of str
         ``cleaned`` (current masks) and ``proposed`` in the format, dtype and values of the source mask; ``trust``,
-        ``alpha``, ``beta``, ``uncertainty`` as float32 in [0, 1]; ``band`` as 0/255; ``provenance`` as
-        :data:`~src_core.store.provenance.PROVENANCE`.
+        ``alpha``, ``beta``, ``uncertainty``, ``cleanlab`` (the second opinion) as float32 in [0, 1]; ``band`` as
+        0/255; ``provenance`` as :data:`~src_core.store.provenance.PROVENANCE`.
     format : str
         ``same``: masks as their source, maps as TIFF, ``band`` and ``provenance`` as PNG. Otherwise all files are of
         this format (float maps as TIFF when it is ``png``).
@@ -62,33 +63,57 @@ def export(
     Returns
     -------
     list of Path
-        The files, in the order they were written; each is whole.
+        The files, in the order they were written; each is whole. An image that scores were imported without has no
+        maps, and is proposed as it is.
 
     Raises
     ------
     InputError
-        For an unknown name or format, a missing run, or a folder that holds sources.
+        For an unknown name or format, a missing run, a map that the run has not, a folder that holds sources, or one
+        that another export is writing into.
     StorageError
         If the disk is full or may not be written.
     """
     out = Path(out_dir).expanduser()
-    _check(project, out, what, format)
+    _check_what(what, format)
     scored = project.run(run) if set(what) & {"proposed", "band", *FLOAT_MAPS} else None
-    total, written = len(what) * len(project.cases), []
+    _check_maps(scored, what)
+    _check_folder(project, out, what)
+    done, total = 0, len(what) * len(project.cases)
+    written: list[Path] = []
     for name in what:
-        for case in project.cases:
-            written.append(_export_one(project, scored, out / name, case, name, format))
-            if progress is not None:
-                progress(len(written), total)
+        with Staging(out / name, [case.name for case in project.cases]) as staging:
+            for case in project.cases:
+                if scored is None or scored.covers(case.id) or name in (*MASKS, "provenance"):
+                    written.append(staging.publish(_export_one(project, scored, staging.path, case, name, format)))
+                done += 1
+                if progress is not None:
+                    progress(done, total)
     return written
 
 
-def _check(project: Project, out: Path, what: Sequence[str], format: str) -> None:
+def _check_what(what: Sequence[str], format: str) -> None:
     unknown = [name for name in what if name not in WHAT]
     if unknown or not what:
         raise InputError(f"Cannot export {', '.join(unknown) or 'nothing'}; expected a list of {', '.join(WHAT)}.")
     if format not in FORMATS:
         raise InputError(f"Cannot export as {format!r}; expected one of {', '.join(FORMATS)}.")
+
+
+def _check_maps(run: Run | None, what: Sequence[str]) -> None:
+    lacking = [name for name in what if name in FLOAT_MAPS and run is not None and not run.has_map(name)]
+    if run is not None and "cleanlab" in lacking:
+        raise InputError(
+            f"Run {run.name} has no second opinion on its scores; make it with 'metadcseg second-opinion' first."
+        )
+    if run is not None and lacking:
+        raise InputError(
+            f"The scores of run {run.name} were imported, so there is no {' and no '.join(lacking)}: these are weights "
+            "in training; leave them out."
+        )
+
+
+def _check_folder(project: Project, out: Path, what: Sequence[str]) -> None:
     targets = {(out / name).resolve() for name in what}
     for case in project.cases:
         for source in (case.image_path, case.mask_path):
@@ -114,6 +139,8 @@ def _export_one(project: Project, run: Run | None, folder: Path, case: CaseInfo,
 def _proposed(project: Project, run: Run, case: CaseInfo) -> NDArray[np.uint8]:
     """The run's proposal, except where a person has decided since."""
     label, verified = project.read_labels(case)
+    if not run.covers(case.id):
+        return label
     proposal: NDArray[np.uint8] = np.where(is_verified(verified), label, run.read_map(case.id, "proposed")).astype(
         np.uint8
     )
@@ -153,10 +180,6 @@ def _write_map(folder: Path, case: CaseInfo, values: NDArray[Any], format: str, 
 
 
 def _write_npy(path: Path, values: NDArray[Any]) -> Path:
-    partial = path.with_name(f".{path.name}.partial")
-    with storage_errors(path, "Files written before it are complete."):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.save(file, values, allow_pickle=False)
-        partial.replace(path)
+    with storage_errors(path, "Files written before it are complete."), path.open("wb") as file:
+        np.save(file, values, allow_pickle=False)
     return path

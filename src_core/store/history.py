@@ -1,19 +1,27 @@
-"""Reading and writing rows of the journal, and what follows from them: undo, redo, decisions."""
+"""Reading and writing of rows of the journal."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from src_core.data.case import Box
-from src_core.store.journal import DECISIONS, Action, Change, Record
+from src_core.errors import ProjectDamagedError
+from src_core.store import database
+from src_core.store.journal import Action, Change, Patch, Record, unpack
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _COLUMNS = "id, time, author, case_id, action, region, run, note, box, target, pixels, scores"
+_SEALED = (
+    "time", "author", "case_id", "action", "region", "run", "note", "box", "before", "after", "target", "pixels",
+    "scores",
+)  # fmt: skip
+_LAST_DIGEST = "digest"
 
 
 def insert(
@@ -46,11 +54,48 @@ def insert(
         "after": after,
         "scores": json.dumps(dict(change.scores)) if change.scores else None,
     }
+    stored["digest"] = _seal(last_digest(db), [stored[name] for name in _SEALED])
     names = ", ".join(stored)
     marks = ", ".join("?" * len(stored))
     cursor = db.execute(f"INSERT INTO journal ({names}) VALUES ({marks})", tuple(stored.values()))
+    db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (_LAST_DIGEST, stored["digest"]))
     assert cursor.lastrowid is not None
     return Record(id=cursor.lastrowid, box=box, scores=change.scores, **row)  # type: ignore[arg-type]
+
+
+def last_digest(db: sqlite3.Connection) -> str:
+    """Digest of the row that was added last; empty when there is none."""
+    found = db.execute("SELECT value FROM state WHERE key = ?", (_LAST_DIGEST,)).fetchone()
+    return "" if found is None else str(found[0])
+
+
+def _seal(before: str, values: Sequence[Any]) -> str:
+    """A digest of a row and of all rows before it, so that none can be changed or left out unseen."""
+    digest = hashlib.blake2b(before.encode(), digest_size=16)
+    for value in values:
+        part = value if isinstance(value, bytes) else json.dumps(value).encode()
+        digest.update(f"{len(part)}:".encode() + part)
+    return digest.hexdigest()
+
+
+def broken_seals(db: sqlite3.Connection) -> Iterator[str]:
+    """What is not as it was when it was recorded: rows that were changed, and rows that are missing.
+
+    Rows of a record of version 2 and older carry no digest; of those only missing ones are found.
+    """
+    before, last = "", 0
+    for row, told, *values in db.execute(f"SELECT id, digest, {', '.join(_SEALED)} FROM journal ORDER BY id"):
+        if row > last + 1:
+            yield (
+                f"Rows {last + 1} to {row - 1} of the record are missing."
+                if row > last + 2
+                else (f"Row {last + 1} of the record is missing.")
+            )
+        elif told is not None and told != _seal(before, values):
+            yield f"Row {row} of the record is not as it was recorded."
+        before, last = told or "", row
+    if before != last_digest(db):
+        yield f"Rows of the record after row {last} are missing."
 
 
 def box_json(box: Box | None) -> str | None:
@@ -58,7 +103,7 @@ def box_json(box: Box | None) -> str | None:
     return None if box is None else json.dumps([box.start, box.stop])
 
 
-def box_of(text: str | None) -> Box | None:
+def box_from_json(text: str | None) -> Box | None:
     """A box from JSON."""
     if text is None:
         return None
@@ -66,79 +111,135 @@ def box_of(text: str | None) -> Box | None:
     return Box(tuple(start), tuple(stop))
 
 
-def records(db: sqlite3.Connection, limit: int | None = None, row: int | None = None) -> list[Record]:
-    """Rows without their pixels, newest first; with ``row`` that one only."""
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM journal WHERE ?1 IS NULL OR id = ?1 ORDER BY id DESC LIMIT ?2",
-        (row, -1 if limit is None else limit),
-    )
-    return [
-        Record(
-            id=values[0],
-            time=values[1],
-            author=values[2],
-            case_id=values[3],
-            action=Action(values[4]),
-            region=values[5],
-            run=values[6],
-            note=values[7],
-            box=box_of(values[8]),
-            target=values[9],
-            pixels=values[10],
-            scores=json.loads(values[11] or "{}"),
+def records(db: sqlite3.Connection, limit: int | None = None) -> list[Record]:
+    """Rows without their pixels, newest first."""
+    with database.reading():
+        rows = db.execute(
+            f"SELECT {_COLUMNS} FROM journal ORDER BY id DESC LIMIT ?", (-1 if limit is None else limit,)
+        ).fetchall()
+    return [_record(*values) for values in rows]
+
+
+def stream(db: sqlite3.Connection, upto: int) -> Iterator[Record]:
+    """Rows without their pixels, oldest first, one at a time, none after ``upto``."""
+    with database.reading():
+        for values in db.execute(f"SELECT {_COLUMNS} FROM journal WHERE id <= ? ORDER BY id", (upto,)):
+            yield _record(*values)
+
+
+def record(db: sqlite3.Connection, row: int) -> Record:
+    """One row without its pixels."""
+    with database.reading():
+        values = db.execute(f"SELECT {_COLUMNS} FROM journal WHERE id = ?", (row,)).fetchone()
+    if values is None:
+        raise _missing(row)
+    return _record(*values)
+
+
+def _record(row: int, time: str, author: str, case_id: int, action: str, *more: Any) -> Record:
+    region, run, note, box, target, pixels, scores = more
+    try:
+        return Record(
+            id=row,
+            time=time,
+            author=author,
+            case_id=case_id,
+            action=Action(action),
+            region=region,
+            run=run,
+            note=note,
+            box=box_from_json(box),
+            target=target,
+            pixels=pixels,
+            scores=json.loads(scores or "{}"),
         )
-        for values in rows
-    ]
+    except (ValueError, TypeError) as error:
+        raise _missing(row) from error
+
+
+def _missing(row: int) -> ProjectDamagedError:
+    return ProjectDamagedError(
+        f"Row {row} of the project's record is missing or makes no sense; restore {database.NAME} from a backup."
+    )
+
+
+def rows_of(db: sqlite3.Connection, case_id: int, after: int = 0) -> list[int]:
+    """Rows of a case beyond ``after``, oldest first."""
+    with database.reading():
+        rows = db.execute("SELECT id FROM journal WHERE case_id = ? AND id > ?", (case_id, after)).fetchall()
+    return sorted(row for (row,) in rows)
 
 
 def row_patch(db: sqlite3.Connection, row: int) -> tuple[int, Box | None, bytes | None, bytes | None]:
     """Case, box, and packed pixels before and after of one row."""
-    case_id, box, before, after = db.execute(
-        "SELECT case_id, box, before, after FROM journal WHERE id = ?", (row,)
-    ).fetchone()
-    return case_id, box_of(box), before, after
+    with database.reading():
+        values = db.execute("SELECT case_id, box, before, after FROM journal WHERE id = ?", (row,)).fetchone()
+    if values is None:
+        raise _missing(row)
+    case_id, box, before, after = values
+    return case_id, box_from_json(box), before, after
 
 
-def patches(db: sqlite3.Connection, case_id: int) -> Iterator[tuple[int, Box, bytes, bytes]]:
-    """Row, box, and packed pixels before and after, of every change of a case, oldest first."""
-    rows = db.execute(
-        "SELECT id, box, before, after FROM journal WHERE case_id = ? AND box IS NOT NULL ORDER BY id", (case_id,)
-    )
-    for row, text, before, after in rows:
-        box = box_of(text)
-        assert box is not None
-        yield row, box, before, after
+def box_of(db: sqlite3.Connection, row: int) -> Box | None:
+    """The box of one row, without its pixels."""
+    with database.reading():
+        values = db.execute("SELECT box FROM journal WHERE id = ?", (row,)).fetchone()
+    if values is None:
+        raise _missing(row)
+    return box_from_json(values[0])
 
 
-def stacks(db: sqlite3.Connection) -> tuple[list[int], list[int]]:
-    """Rows that can be turned back, and rows that can be repeated; the next one is last.
-
-    Imported masks are where a project starts, so they cannot be turned back.
-    """
+def standing(db: sqlite3.Connection, upto: int) -> set[int]:
+    """Rows of changes that held after row ``upto``: imported masks, and what was done and not turned back by then."""
     undo: list[int] = []
     redo: list[int] = []
-    for row, action in db.execute("SELECT id, action FROM journal ORDER BY id"):
-        if action == Action.UNDO:
+    imported: set[int] = set()
+    with database.reading():
+        rows = db.execute("SELECT id, action FROM journal WHERE id <= ? ORDER BY id", (upto,)).fetchall()
+    for row, action in rows:
+        if action == Action.IMPORT:
+            imported.add(row)
+        elif action == Action.UNDO:
             redo.append(undo.pop())
         elif action == Action.REDO:
             undo.append(redo.pop())
-        elif action != Action.IMPORT:
+        else:
             undo.append(row)
             redo.clear()
-    return undo, redo
+    return {*imported, *undo}
 
 
-def standing(db: sqlite3.Connection) -> set[int]:
-    """Rows of changes that hold: imported masks, and what was done and not turned back."""
-    imported = (row for (row,) in db.execute("SELECT id FROM journal WHERE action = ?", (Action.IMPORT,)))
-    return {*imported, *stacks(db)[0]}
+def pixels_after(db: sqlite3.Connection, row: int, within: Box | None = None) -> tuple[int, Patch | None]:
+    """Case and pixels after of one row; no pixels when it has none, or none ``within`` a box."""
+    if within is not None:
+        box = box_of(db, row)
+        if box is None or not _meet(box, within):
+            return -1, None
+    case_id, box, _, after = row_patch(db, row)
+    return case_id, None if box is None or after is None else unpack(after, box)
 
 
-def decisions(db: sqlite3.Connection) -> dict[str, str]:
-    """Region id to the action that settled it last, without what was turned back."""
-    standing = set(stacks(db)[0])
-    settled: dict[str, str] = {}
-    for row, region, action in db.execute("SELECT id, region, action FROM journal WHERE region <> '' ORDER BY id"):
-        if row in standing and action in DECISIONS:
-            settled[region] = action
-    return settled
+def _meet(one: Box, other: Box) -> bool:
+    return all(a < d and c < b for a, b, c, d in zip(one.start, one.stop, other.start, other.stop, strict=True))
+
+
+def patches(db: sqlite3.Connection, case_id: int, after: int = 0) -> Iterator[tuple[int, Patch, Patch]]:
+    """Row, pixels before and pixels after, of every change of a case beyond row ``after``, oldest first."""
+    for row in rows_of(db, case_id, after):
+        _, box, old, new = row_patch(db, row)
+        if box is not None and old is not None and new is not None:
+            yield row, unpack(old, box), unpack(new, box)
+
+
+def numbers(db: sqlite3.Connection) -> tuple[int, int]:
+    """Last committed row, and the row up to which the files of the masks are on the disk for sure."""
+    with database.reading():
+        row = db.execute(
+            "SELECT (SELECT coalesce(max(id), 0) FROM journal), (SELECT value FROM state WHERE key = 'applied')"
+        ).fetchone()
+    return int(row[0]), int(row[1])
+
+
+def set_applied(db: sqlite3.Connection, row: int) -> None:
+    """Note that the files of the masks are on the disk up to a row; the caller has opened the transaction."""
+    db.execute("UPDATE state SET value = ? WHERE key = 'applied'", (row,))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src_core.errors import ProjectDamagedError
+from src_core.store import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,8 @@ class Action(StrEnum):
 
 DECISIONS = frozenset({Action.ACCEPT, Action.KEEP, Action.CONFIRM, Action.SKIP, Action.UNSURE})
 """Actions that settle a region."""
+
+_ZLIB = b"\x78"  # what its blobs begin with; the others begin with the version of blosc, which is 2
 
 
 @dataclass(frozen=True)
@@ -121,11 +124,11 @@ class Record:
 
 def pack(label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> bytes:
     """Compress two equally shaped uint8 arrays into one blob."""
-    return zlib.compress(np.ascontiguousarray(label).tobytes() + np.ascontiguousarray(verified).tobytes(), 1)
+    return chunks.pack(np.stack([label, verified]))
 
 
 def unpack(blob: bytes, box: Box) -> Patch:
-    """Read a blob back.
+    """Read a blob back; those of version 2 and older are packed by zlib.
 
     Raises
     ------
@@ -133,9 +136,9 @@ def unpack(blob: bytes, box: Box) -> Patch:
         If the blob does not hold what the box says.
     """
     try:
-        values = np.frombuffer(zlib.decompress(blob), dtype=np.uint8)
-        label, verified = values.reshape(2, *box.shape)
-    except (zlib.error, ValueError) as error:
+        content = zlib.decompress(blob) if blob[:1] == _ZLIB else chunks.unpack(blob)
+        label, verified = np.frombuffer(content, dtype=np.uint8).reshape(2, *box.shape)
+    except (zlib.error, ValueError, RuntimeError) as error:
         raise ProjectDamagedError(
             f"The project's journal is damaged: the pixels of box {box.start}-{box.stop} cannot be read; restore "
             "project.db from a backup."

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 class WriteLock:
     """The lock of a project folder, held from construction to :meth:`release`.
 
+    Parameters
+    ----------
+    project : Path
+    where : Path, optional
+        What to name in a message, if it is not the folder.
+    consequence : str
+        Of not getting it because of the disk.
+
     Raises
     ------
     ProjectLockedError
@@ -27,10 +35,12 @@ class WriteLock:
         If the folder may not be written to.
     """
 
-    def __init__(self, project: Path) -> None:
+    def __init__(
+        self, project: Path, where: Path | None = None, consequence: str = "The project was not opened for writing."
+    ) -> None:
         self._holder = project / "lock.json"
         self._lock = FileLock(project / "lock")
-        with storage_errors(project, "The project was not opened for writing."):
+        with storage_errors(where or project, consequence):
             try:
                 self._lock.acquire(timeout=0)
             except Timeout as error:

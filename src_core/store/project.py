@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
-import getpass
+import logging
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from src_core.data.case import KINDS, Box, CaseInfo, Verified
-from src_core.errors import (
-    InputError,
-    ProjectError,
-    ProjectReadOnlyError,
-    storage_errors,
-)
+from src_core.data.case import Box, CaseInfo, Verified, vouched
+from src_core.errors import InputError, MetaDCSegError, ProjectError, ProjectReadOnlyError
 from src_core.store import arrays, database, history, tables
 from src_core.store.journal import Action, Change, Patch, Record, pack, unpack
+from src_core.store.ledger import Ledger
 from src_core.store.lock import WriteLock
-from src_core.store.runs import Run, list_runs
+from src_core.store.masks import Masks
+from src_core.store.names import SUFFIX, default_author, project_path
+from src_core.store.runs import Run, find_run, list_runs
 from src_core.store.samples import SampleStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
-SUFFIX = ".metadcseg"
-_READ_ATTEMPTS = 50
-
-
-def project_path(path: str | Path) -> Path:
-    """The path with the suffix of project folders."""
-    path = Path(path).expanduser()
-    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-
-
-def default_author() -> str:
-    """Login name of the person at this machine."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return "unknown"
+logger = logging.getLogger(__name__)
 
 
 class Project:
     """A project folder that is open; made by :meth:`open`.
 
-    Every change is first one committed row of the journal, then it is applied to the arrays; what was committed
-    but not applied when a session died is applied at the next opening. A context manager.
+    Every change is first one committed row of the journal, which is on the disk when the change is confirmed; then it
+    is applied to the arrays. What may not have come through to them when a session died is repeated at the next
+    opening, and until then read from the record. A context manager.
 
     Attributes
     ----------
@@ -68,19 +53,29 @@ class Project:
         self.writable = write
         self.author = author or default_author()
         self._lock = WriteLock(path) if write else None
+        self._open = True
         try:
             self._db = database.connect(path / database.NAME, write=write)
-            self._arrays = arrays.ArrayStore(path / arrays.NAME, "r+" if write else "r")
-            self.classes, self.cases = tables.read(self._db, path)
-            self._by_name = {case.name: case for case in self.cases}
-            self._by_id = {case.id: case for case in self.cases}
-            if write:
-                self._replay()
-            self._undo, self._redo = history.stacks(self._db)
+            try:
+                self._read()
+            except BaseException:
+                self._db.close()
+                raise
         except BaseException:
             if self._lock is not None:
                 self._lock.release()
             raise
+
+    def _read(self) -> None:
+        self._place = _place(self.path)
+        self._arrays = arrays.ArrayStore(self.path / arrays.NAME, "r+" if self.writable else "r")
+        self.classes, self.cases = tables.read(self._db, self.path)
+        self._by_name = {case.name: case for case in self.cases}
+        self._by_id = {case.id: case for case in self.cases}
+        self._ledger = Ledger(self._db)
+        self._masks = Masks(self._db, self._arrays, self.case, writable=self.writable)
+        if self.writable:
+            self._masks.open_for_writing()
 
     @classmethod
     def open(cls, path: str | Path, *, write: bool = False, author: str | None = None) -> Project:
@@ -112,10 +107,19 @@ class Project:
         return cls(folder, write=write, author=author)
 
     def close(self) -> None:
-        """Close the files and release the lock; may be called twice."""
-        self._db.close()
-        if self._lock is not None:
-            self._lock.release()
+        """Close the files and release the lock; may be called twice. Nothing that was confirmed depends on it."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            if self.writable:
+                self._masks.settle()
+        except MetaDCSegError as error:
+            logger.warning("%s", error)
+        finally:
+            self._db.close()
+            if self._lock is not None:
+                self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -138,9 +142,9 @@ class Project:
             raise InputError(f"Project {self.name} has no image {key!r}; 'metadcseg info' lists them.")
         return found
 
-    def read_image(self, case: CaseInfo) -> NDArray[Any]:
-        """Image, ``(H, W)`` or ``(H, W, channels)``, dtype of the source."""
-        return self._arrays.read(case.id, "image")
+    def read_image(self, case: CaseInfo, box: Box | None = None) -> NDArray[Any]:
+        """Image, ``(H, W)`` or ``(H, W, channels)``, dtype of the source; or a box of it."""
+        return self._arrays.read(case.id, "image", box)
 
     def read_given(self, case: CaseInfo, box: Box | None = None) -> NDArray[np.uint8]:
         """Label of the source mask, uint8 class index, 255 where there is none."""
@@ -148,38 +152,56 @@ class Project:
 
     def read_label(self, case: CaseInfo, box: Box | None = None) -> NDArray[np.uint8]:
         """Current label, uint8 class index, 255 where there is none."""
-        return self._arrays.read(case.id, "label", box)
+        return self._masks.read(case, box, "label")[0]
 
     def read_verified(self, case: CaseInfo, box: Box | None = None) -> NDArray[np.uint8]:
         """How each pixel was verified, uint8, values of :class:`~src_core.data.case.Verified`."""
-        return self._arrays.read(case.id, "verified", box)
+        return self._masks.read(case, box, "verified")[0]
 
-    def read_labels(self, case: CaseInfo) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def read_labels(self, case: CaseInfo, box: Box | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Label and verified mask that belong together, even while another process writes them."""
-        for _ in range(_READ_ATTEMPTS):
-            before = self.version()
-            label, verified = self.read_label(case), self.read_verified(case)
-            if before == self.version() and before[0] == before[1]:
-                break
+        label, verified = self._masks.read(case, box, "label", "verified")
+        return label, verified
+
+    def read_as_stored(self, case: CaseInfo) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """As :meth:`read_labels`, but a damaged file is an error; else it is made anew from the record."""
+        label, verified = self._masks.read_as_stored(case)
         return label, verified
 
     def version(self) -> tuple[int, int]:
-        """Last committed and last applied row of the journal; grows with every change."""
-        row = self._db.execute(
-            "SELECT (SELECT coalesce(max(id), 0) FROM journal), (SELECT value FROM state WHERE key = 'applied')"
-        ).fetchone()
-        return int(row[0]), int(row[1])
+        """Last committed row of the journal, which grows with every change, and the last one that the mask files hold.
 
-    def verified_counts(self) -> dict[int, dict[Verified, int]]:
+        A session that only reads does not know of the second before it has reached the disk.
+        """
+        return self._masks.version()
+
+    def verified_counts(self) -> dict[int, Mapping[Verified, int]]:
         """Pixels of each case that somebody has looked at, by how they were verified; the unsure ones among them."""
-        counts: dict[int, dict[Verified, int]] = {}
-        for case_id, kind, pixels in self._db.execute("SELECT case_id, kind, pixels FROM verified WHERE pixels > 0"):
-            counts.setdefault(case_id, {})[Verified(kind)] = pixels
-        return counts
+        return self._ledger.counts()
+
+    def verified_count(self, case: CaseInfo) -> Mapping[Verified, int]:
+        """Pixels of one case that somebody has looked at, by how they were verified."""
+        return self._ledger.count(case.id)
+
+    def is_wholly_verified(self, case: CaseInfo) -> bool:
+        """True when somebody vouches for every pixel of a case."""
+        return vouched(self.verified_count(case)) >= prod(case.shape)
+
+    def unconfirmed_strokes(self, case: CaseInfo) -> list[Box]:
+        """Boxes of strokes on a case that were neither confirmed nor turned back."""
+        return self._ledger.unconfirmed(case.id)
+
+    def whole_cases(self) -> set[int]:
+        """Cases whose whole mask somebody has vouched for, pixels without a label left out."""
+        return self._ledger.whole()
 
     def decisions(self) -> dict[str, str]:
         """Region id to the action that settled it; what was undone is left out."""
-        return history.decisions(self._db)
+        return self._ledger.decisions()
+
+    def decision(self, region: str) -> str | None:
+        """The action that settled a region; None while it is open."""
+        return self._ledger.decision(region)
 
     def history(self, limit: int | None = None) -> list[Record]:
         """Rows of the journal, newest first."""
@@ -187,29 +209,49 @@ class Project:
 
     def record(self, row: int) -> Record:
         """One row of the journal by its id."""
-        return history.records(self._db, row=row)[0]
+        return history.record(self._db, row)
 
     def changes(self, case: CaseInfo) -> Iterator[tuple[int, Patch, Patch]]:
         """Row, pixels before and pixels after of every change of a case, oldest first."""
-        for row, box, before, after in history.patches(self._db, case.id):
-            yield row, unpack(before, box), unpack(after, box)
+        return history.patches(self._db, case.id)
 
     def standing_changes(self, case: CaseInfo) -> Iterator[tuple[Record, Patch]]:
         """What was done to a case and not turned back, with the pixels after it, oldest first."""
-        standing = history.standing(self._db)
-        for row, box, _, after in history.patches(self._db, case.id):
-            if row in standing:
-                yield self.record(row), unpack(after, box)
+        for row, _, after in history.patches(self._db, case.id):
+            if self._ledger.stands(row):
+                yield self.record(row), after
+
+    def records(self, upto: int) -> Iterator[Record]:
+        """Rows of the journal until ``upto``, oldest first, one at a time."""
+        return history.stream(self._db, upto)
+
+    def standing(self, upto: int | None = None) -> set[int]:
+        """Rows of changes that hold, those that were turned back left out; as it was after row ``upto``."""
+        return history.standing(self._db, self.version()[0] if upto is None else upto)
+
+    def patch_after(self, row: int) -> Patch | None:
+        """Pixels after one row of the journal; None when it changed none."""
+        return history.pixels_after(self._db, row)[1]
 
     def database_faults(self) -> list[str]:
         """What the database finds wrong with itself; empty when it is whole."""
         return database.faults(self._db)
 
+    def record_faults(self) -> list[str]:
+        """Rows of the journal that were changed or are missing; empty when there are none."""
+        with database.reading():
+            return list(history.broken_seals(self._db))
+
+    def digests(self, case: CaseInfo) -> dict[str, str]:
+        """Digests of image and given mask from when the project was made; empty in older projects."""
+        with database.reading():
+            return tables.digests(self._db, case.id)
+
     def runs(self) -> list[Run]:
         """Training runs, newest first."""
         return list_runs(self.path)
 
-    def run(self, name: str | None = None, *, scored: bool = True) -> Run:
+    def run(self, name: str | None = None, *, scored: bool = True, trained: bool = False) -> Run:
         """A run by name, or the newest.
 
         Parameters
@@ -217,23 +259,15 @@ class Project:
         name : str, optional
         scored : bool
             Only runs that have scores.
+        trained : bool
+            Only runs that were trained here, not imported ones.
 
         Raises
         ------
         InputError
             If there is none.
         """
-        runs = self.runs()
-        fitting = [run for run in runs if name in (None, run.name)]
-        if not fitting:
-            wanted = "no run yet" if name is None else f"no run {name!r}"
-            there = ", ".join(run.name for run in runs)
-            hint = f"there are: {there}" if there else "train one with 'metadcseg train' or in the window"
-            raise InputError(f"Project {self.name} has {wanted}; {hint}.")
-        for run in fitting:
-            if run.has_scores or not scored:
-                return run
-        raise InputError(f"Run {fitting[0].name} has no scores yet; make them with 'metadcseg score {self.path}'.")
+        return find_run(self.path, name, scored=scored, trained=trained)
 
     @property
     def samples(self) -> SampleStore:
@@ -245,12 +279,16 @@ class Project:
     @property
     def can_undo(self) -> bool:
         """True when there is a change to turn back."""
-        return self.writable and bool(self._undo)
+        return self.writable and self._ledger.undoable() is not None
 
     @property
     def can_redo(self) -> bool:
         """True when there is a change to repeat."""
-        return self.writable and bool(self._redo)
+        return self.writable and self._ledger.redoable() is not None
+
+    def undoable(self) -> tuple[int, ...]:
+        """Rows of the journal that can be turned back; the next one is last."""
+        return tuple(self._ledger.stacks()[0])
 
     def commit(self, change: Change) -> Record:
         """Record a change for good, then apply it.
@@ -259,84 +297,84 @@ class Project:
         ------
         ProjectReadOnlyError
             If the project is open for reading.
+        ProjectError
+            If its folder was moved or deleted meanwhile; nothing has changed then.
         StorageError
             If the disk is full. When the record could not be written nothing has changed; when it could, the change
-            is kept and applied at the next opening.
+            is kept, is read from the record, and applied with the next one or at the next opening.
         """
-        record = self._record(change)
-        self._undo.append(record.id)
-        self._redo.clear()
-        return record
+        return self._record(change)
 
     def undo(self) -> Record | None:
         """Turn back the last change that is not turned back yet; None when there is none."""
         self._require_writable()
-        if not self._undo:
+        target = self._ledger.undoable()
+        if target is None:
             return None
-        target = self._undo[-1]
         case_id, box, before, _ = history.row_patch(self._db, target)
-        record = self._record(Change(case_id, Action.UNDO, _patch(before, box)), target=target)
-        self._redo.append(self._undo.pop())
-        return record
+        return self._record(Change(case_id, Action.UNDO, _patch(before, box)), target=target)
 
     def redo(self) -> Record | None:
         """Repeat the change that was turned back last; None when there is none."""
         self._require_writable()
-        if not self._redo:
+        target = self._ledger.redoable()
+        if target is None:
             return None
-        target = self._redo[-1]
         case_id, box, _, after = history.row_patch(self._db, target)
-        record = self._record(Change(case_id, Action.REDO, _patch(after, box)), target=target)
-        self._undo.append(self._redo.pop())
-        return record
+        return self._record(Change(case_id, Action.REDO, _patch(after, box)), target=target)
+
+    def restore(self, case: CaseInfo) -> None:
+        """Make label, verified mask and counts of a case anew, from the given mask and the record.
+
+        Raises
+        ------
+        ProjectDamagedError
+            If the given mask or the record of the case is damaged itself.
+        """
+        self._require_writable()
+        _, verified = self._masks.restore(case)
+        with database.transaction(self._db, "The record is as it was."):
+            tables.set_counts(self._db, case.id, verified)
+        self._ledger.reload()
 
     def _require_writable(self) -> None:
         if not self.writable:
             raise ProjectReadOnlyError(
                 f"Project {self.name} is open read-only, so nothing can be changed; open it for writing first."
             )
+        if _place(self.path) != self._place:  # SQLite would go on writing into a file that nobody can find
+            raise ProjectError(
+                f"The folder of project {self.name}, {self.path}, was moved, replaced or deleted while it was open, so "
+                "nothing was changed; put it back, or open the project where it is now."
+            )
 
     def _record(self, change: Change, target: int | None = None) -> Record:
         self._require_writable()
         case = self.case(change.case_id)
-        before = after = None
-        pixels = 0
-        deltas: dict[int, int] = {}
-        if change.patch is not None:
-            old = self._read_patch(case, change.patch.box)
-            _check_patch(case, change.patch)
-            before, after = pack(old.label, old.verified), pack(change.patch.label, change.patch.verified)
-            pixels = int(np.count_nonzero(old.label != change.patch.label))
-            deltas = _kind_deltas(old.verified, change.patch.verified)
-        with database.transaction(self._db, "Nothing was changed."):
-            record = history.insert(self._db, change, self.author, before, after, target, pixels)
-            for kind, delta in deltas.items():
-                self._db.execute(
-                    "INSERT INTO verified VALUES (?, ?, ?) "
-                    "ON CONFLICT (case_id, kind) DO UPDATE SET pixels = pixels + excluded.pixels",
-                    (case.id, kind, delta),
-                )
-        self._apply(record.id, case, change.patch)
+        with self._masks.mutex:
+            old, before, after, pixels = None, None, None, 0
+            deltas: dict[int, int] = {}
+            if change.patch is not None:
+                _check_patch(case, change.patch)
+                old = Patch(change.patch.box, *self.read_labels(case, change.patch.box))
+                before, after = pack(old.label, old.verified), pack(change.patch.label, change.patch.verified)
+                pixels = int(np.count_nonzero(old.label != change.patch.label))
+                deltas = _kind_deltas(old.verified, change.patch.verified)
+            with database.transaction(self._db, "Nothing was changed."):
+                record = history.insert(self._db, change, self.author, before, after, target, pixels)
+                tables.add_counts(self._db, case.id, deltas)
+                self._masks.note_applied()
+            self._masks.committed(record.id, case, change.patch, old)
         return record
 
-    def _read_patch(self, case: CaseInfo, box: Box) -> Patch:
-        return Patch(box, self.read_label(case, box), self.read_verified(case, box))
 
-    def _apply(self, row: int, case: CaseInfo, patch: Patch | None) -> None:
-        where = self.path / arrays.NAME
-        with storage_errors(where, "The change is recorded and will be applied when the project is opened again."):
-            if patch is not None:
-                self._arrays.write(case.id, "label", patch.box, patch.label)
-                self._arrays.write(case.id, "verified", patch.box, patch.verified)
-        with database.transaction(self._db, "The change is recorded."):
-            self._db.execute("UPDATE state SET value = ? WHERE key = 'applied'", (row,))
-
-    def _replay(self) -> None:
-        """Apply what was committed and not applied, in order."""
-        committed, applied = self.version()
-        for row in range(applied + 1, committed + 1):
-            case_id, box, _, after = history.row_patch(self._db, row)
-            self._apply(row, self.case(case_id), _patch(after, box))
+def _place(path: Path) -> tuple[int, int] | None:
+    """What tells the folder's record from another file in its place."""
+    try:
+        found = (path / database.NAME).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _patch(blob: bytes | None, box: Box | None) -> Patch | None:
@@ -354,5 +392,6 @@ def _check_patch(case: CaseInfo, patch: Patch) -> None:
 
 def _kind_deltas(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> dict[int, int]:
     """How many pixels more or fewer there are of each kind of verification."""
-    change = np.bincount(new.ravel(), minlength=KINDS) - np.bincount(old.ravel(), minlength=KINDS)
-    return {int(kind): int(change[kind]) for kind in Verified if kind and change[kind]}
+    kinds = [int(kind) for kind in Verified if kind]
+    deltas = {kind: int(np.count_nonzero(new == kind)) - int(np.count_nonzero(old == kind)) for kind in kinds}
+    return {kind: delta for kind, delta in deltas.items() if delta}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from src_core.data.case import CaseInfo
+    from src_core.store.journal import Patch
     from src_core.store.project import Project
 
 PROVENANCE = {
@@ -31,16 +32,48 @@ that was accepted, a person's hand, or a trusted mask that came with the project
 _CHANGED_BY = {Action.ACCEPT: PROVENANCE["accepted"], Action.IMPORT: PROVENANCE["trusted mask"]}
 
 
+class Replay:
+    """The record of an image, played from its given mask change by change.
+
+    Changes that were turned back are left out by whoever plays it, so that what comes out is of one moment of the
+    record, also while another session goes on.
+
+    Parameters
+    ----------
+    given : array, uint8
+        Class index, 255 where there is no label.
+
+    Attributes
+    ----------
+    given, label, verified : array, uint8
+        Label and verified mask after the changes so far.
+    """
+
+    def __init__(self, given: NDArray[np.uint8]) -> None:
+        self.given = given
+        self.label = given.copy()
+        self.verified = np.zeros_like(given)
+        self._hand: NDArray[np.uint8] | None = None
+
+    def apply(self, action: Action, after: Patch) -> None:
+        """Play the next change."""
+        where = after.box.slices
+        if self._hand is None:
+            self._hand = np.full_like(self.given, PROVENANCE["edited"])
+        changed = self.label[where] != after.label
+        self._hand[where][changed] = _CHANGED_BY.get(action, PROVENANCE["edited"])
+        self.label[where], self.verified[where] = after.label, after.verified
+
+    def provenance(self) -> NDArray[np.uint8]:
+        """Where each label comes from, uint8, values of :data:`PROVENANCE`."""
+        hand = PROVENANCE["edited"] if self._hand is None else self._hand
+        found = np.where(self.verified == Verified.CORRECTED, hand, self.verified)
+        return np.where((self.verified == Verified.NO) & (self.label != self.given), 4, found).astype(np.uint8)
+
+
 def provenance(project: Project, case: CaseInfo) -> NDArray[np.uint8]:
     """Where the labels of an image come from, uint8, values of :data:`PROVENANCE`."""
-    label, verified = project.read_labels(case)
-    given = project.read_given(case)
-    hand = np.full(label.shape, PROVENANCE["edited"], dtype=np.uint8)
-    current = given.copy()
+    replay = Replay(project.read_given(case))
     for record, after in project.standing_changes(case):
-        window = current[after.box.slices]
-        changed = window != after.label
-        hand[after.box.slices][changed] = _CHANGED_BY.get(record.action, PROVENANCE["edited"])
-        window[changed] = after.label[changed]
-    found = np.where(verified == Verified.CORRECTED, hand, verified)
-    return np.where((verified == Verified.NO) & (label != given), 4, found).astype(np.uint8)
+        replay.apply(record.action, after)
+    return replay.provenance()

@@ -3,33 +3,63 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import zarr
-from zarr.codecs import BloscCodec
-
 from src_core.config import TrainingSettings
-from src_core.data.case import Box
-from src_core.data.scores import ImageScore, Region, Rest
-from src_core.errors import InputError, ProjectDamagedError, storage_errors
-from src_core.store import arrays
+from src_core.data.probabilities import as_probabilities
+from src_core.errors import FormatError, InputError, ProjectDamagedError, storage_errors
+from src_core.store import arrays, chunks, opinion, ranking
+from src_core.store.durable import sync_file, sync_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
-MAPS = ("trust", "alpha", "beta", "uncertainty", "band", "proposed", "regions")
-"""Maps of a scored image; ``band`` is derived from ``uncertainty``."""
+    from src_core.data.case import Box, CaseInfo
+    from src_core.data.scores import ImageScore, Region
+
+MAPS = ("trust", "alpha", "beta", "uncertainty", "band", "proposed", "regions", "cleanlab")
+"""Maps of a scored image; ``band`` is derived from ``uncertainty``, ``cleanlab`` is there once a second opinion was
+asked for, and imported runs have neither ``alpha`` nor ``beta``."""
+
+IMPORTED = "imported"
+"""``kind`` in the record of a run whose scores were made elsewhere."""
 
 BAND_ABOVE = 0.5
 SCORES = "scores.zarr"
-RANKING = "ranking.json"
+OLD_SCORES = "scores.zarr.old"
+GENERATION = "generation"
+PROBABILITIES = "probabilities"
+_ATTEMPTS = 3  # maps may be exchanged for newer ones between finding and reading them
+_UNREADABLE = (OSError, ValueError)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def check_run_name(name: str) -> None:
+    """Refuse a name that cannot be that of a folder everywhere.
+
+    Raises
+    ------
+    InputError
+        With what was expected.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"Run name {name!r} cannot be used; expected 1 to 64 letters, digits, dots, dashes or underscores."
+        )
+
+
+def not_trained(name: str, source: str) -> InputError:
+    """The error for what needs a model, asked of a run that has none."""
+    return InputError(
+        f"The scores of run {name} were imported ({source}), so it has no model and no settings; train a run of its "
+        "own with 'metadcseg train', or name another run."
+    )
 
 
 class Run:
@@ -44,6 +74,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
+        self._read: tuple[tuple[int, int, int], ranking.Ranking] | None = None
 
     def __repr__(self) -> str:
         return f"Run({self.name!r})"
@@ -51,12 +82,14 @@ class Run:
     @property
     def has_scores(self) -> bool:
         """True when maps and rankings can be read."""
-        return (self.path / RANKING).is_file() and (self.path / SCORES).is_dir()
+        return (self.path / ranking.NAME).is_file() and any(
+            (self.path / name).is_dir() for name in (SCORES, OLD_SCORES)
+        )
 
     @property
     def generation(self) -> int:
         """Number of the scores that are there; grows with each scoring; 0 when there are none."""
-        return int(self._ranking()["generation"]) if self.has_scores else 0
+        return self._ranking().generation if self.has_scores else 0
 
     def record(self) -> dict[str, Any]:
         """run.json: settings, versions, device, and what the project held.
@@ -68,9 +101,31 @@ class Run:
         """
         return self._json("run.json")
 
+    @property
+    def imported(self) -> bool:
+        """True when the scores were made elsewhere: there are no settings, no network and no history."""
+        try:
+            return self.record().get("kind") == IMPORTED
+        except ProjectDamagedError:
+            return False
+
+    @property
+    def source(self) -> str:
+        """Where the scores of an imported run come from, in words; empty for a trained run."""
+        return str(self.record().get("source", ""))
+
     def settings(self) -> TrainingSettings:
-        """Settings that the run was trained with."""
-        return TrainingSettings.from_mapping(self.record()["settings"])
+        """Settings that the run was trained with.
+
+        Raises
+        ------
+        InputError
+            If it was imported.
+        """
+        record = self.record()
+        if record.get("kind") == IMPORTED:
+            raise not_trained(self.name, self.source)
+        return TrainingSettings.from_mapping(record["settings"])
 
     def history(self) -> list[dict[str, Any]]:
         """One row an epoch; a last line that was cut short is left out."""
@@ -85,27 +140,22 @@ class Run:
 
     def images(self) -> list[ImageScore]:
         """Images by how suspect they are, worst first."""
-        return [
-            ImageScore(**{**row, "rest": Rest(**row["rest"]) if row.get("rest") else None})
-            for row in self._ranking()["images"]
-        ]
+        return list(self._ranking().images)
 
     def regions(self) -> list[Region]:
         """Suspect regions, the one that is worth most first."""
-        return [
-            Region(**{**row, "box": Box(tuple(row["box"]["start"]), tuple(row["box"]["stop"]))})
-            for row in self._ranking()["regions"]
-        ]
+        return list(self._ranking().regions)
 
-    def read_map(self, case_id: int, name: str) -> NDArray[Any]:
-        """One map of an image, at the image's size.
+    def read_map(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
+        """One map of an image, at the image's size, or a box of it.
 
         Parameters
         ----------
         case_id : int
         name : str
-            ``trust``, ``alpha``, ``beta``, ``uncertainty``: float32 in [0, 1]; ``band``: bool; ``proposed``: uint8
-            class index; ``regions``: int32, 0 or a region's number.
+            ``trust``, ``alpha``, ``beta``, ``uncertainty``, ``cleanlab``: float32 in [0, 1]; ``band``: bool;
+            ``proposed``: uint8 class index; ``regions``: int32, 0 or a region's number.
+        box : Box, optional
 
         Raises
         ------
@@ -116,18 +166,88 @@ class Run:
         """
         if name not in MAPS:
             raise InputError(f"There is no map {name!r}; expected one of {', '.join(MAPS)}.")
-        stored = "uncertainty" if name == "band" else name
+        if name == "cleanlab":
+            return opinion.read_map(self.path, case_id, self.generation, box)
         try:
-            array = zarr.open_array(str(self.path / SCORES / f"cases/{case_id:06d}/{stored}"), mode="r")
-            values = np.asarray(array[...])
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            values = self._read_stored(case_id, "uncertainty" if name == "band" else name, box)
+        except _UNREADABLE as error:
+            again = "metadcseg import-scores" if self.imported else "metadcseg score"
             raise ProjectDamagedError(
-                f"Run {self.name} has no {name} map of image {case_id}; make the scores again with 'metadcseg score'."
+                f"Run {self.name} has no {name} map of image {case_id}; make the scores again with '{again}'."
             ) from error
         return values > BAND_ABOVE if name == "band" else values
 
-    def _ranking(self) -> dict[str, Any]:
-        return self._json(RANKING)
+    def _read_stored(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return chunks.ChunkedArray(self._scores() / f"cases/{case_id:06d}" / name).read(box)
+            except _UNREADABLE:
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+        raise AssertionError
+
+    def has_map(self, name: str) -> bool:
+        """False for a map that no image of the run has."""
+        if name in ("alpha", "beta"):
+            return not self.imported
+        return self.opinion_record() is not None if name == "cleanlab" else name in MAPS
+
+    def read_probabilities(self, case: CaseInfo, classes: int) -> NDArray[np.float32] | None:
+        """Probabilities that an imported run keeps of an image, float32, ``(C, H, W)``; None when there are none."""
+        try:
+            return as_probabilities(self._read_stored(case.id, PROBABILITIES), case.shape, classes, f"Run {self.name}")
+        except (*_UNREADABLE, FormatError):
+            return None
+
+    def keeps_probabilities(self, case_id: int) -> bool:
+        """True for an image whose probabilities an imported run keeps."""
+        return (self._scores() / f"cases/{case_id:06d}/{PROBABILITIES}").is_dir()
+
+    def covers(self, case_id: int) -> bool:
+        """False for an image that scores were imported without; True for every image of a trained run."""
+        return not self.imported or (self._scores() / f"cases/{case_id:06d}").is_dir()
+
+    def second_opinion(self) -> dict[str, float] | None:
+        """What cleanlab says of each region: mean probability in [0, 1] that its label is right, by region id.
+
+        None when it was not asked yet, or has not seen these scores: it belongs to one generation.
+        """
+        record = self.opinion_record()
+        return None if record is None else {row["region"]: float(row["mean"]) for row in record["regions"]}
+
+    def opinion_record(self) -> dict[str, Any] | None:
+        """The whole second opinion: its source, each region, and how far it agrees with trust; None as above."""
+        return opinion.read_record(self.path, self.generation)
+
+    def _scores(self) -> Path:
+        """The folder of the maps that the ranking is of: while they are exchanged, or after a kill then, there are two.
+
+        Older runs do not say of which generation their maps are.
+        """
+        for name in (SCORES, OLD_SCORES):
+            try:
+                group = json.loads((self.path / name / chunks.METADATA).read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            if group.get("attributes", {}).get(GENERATION, self.generation) == self.generation:
+                return self.path / name
+        return self.path / SCORES
+
+    def maps_are_current(self) -> bool:
+        """True when the maps in ``scores.zarr`` are those that the ranking is of."""
+        return self.has_scores and self._scores().name == SCORES
+
+    def _ranking(self) -> ranking.Ranking:
+        """The ranking; read again only when it was replaced."""
+        path = self.path / ranking.NAME
+        try:
+            found = path.stat()
+            key = (found.st_ino, found.st_mtime_ns, found.st_size)
+        except OSError:
+            key = (0, 0, 0)
+        if self._read is None or self._read[0] != key or not any(key):
+            self._read = (key, ranking.read(path))
+        return self._read[1]
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.path / name
@@ -145,8 +265,28 @@ def list_runs(project: Path) -> list[Run]:
     folder = project / "runs"
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if (path / "run.json").is_file()]
+    found = [path for path in folder.iterdir() if not path.name.startswith(".") and (path / "run.json").is_file()]
     return [Run(path) for path in sorted(found, key=lambda path: (_created(path), path.name), reverse=True)]
+
+
+def find_run(project: Path, name: str | None, *, scored: bool, trained: bool) -> Run:
+    """A run of a project folder by name, or the newest; see :meth:`~src_core.store.project.Project.run`."""
+    runs = list_runs(project)
+    fitting = [run for run in runs if name in (None, run.name)]
+    if not fitting:
+        wanted = "no run yet" if name is None else f"no run {name!r}"
+        there = ", ".join(run.name for run in runs)
+        hint = f"there are: {there}" if there else "train one with 'metadcseg train' or in the window"
+        raise InputError(f"Project {project.stem} has {wanted}; {hint}.")
+    if trained:
+        imported = [run for run in fitting if run.imported]
+        fitting = [run for run in fitting if not run.imported]
+        if not fitting:
+            raise not_trained(imported[0].name, imported[0].source)
+    for run in fitting:
+        if run.has_scores or not scored:
+            return run
+    raise InputError(f"Run {fitting[0].name} has no scores yet; make them with 'metadcseg score {project}'.")
 
 
 def _created(path: Path) -> str:
@@ -172,7 +312,9 @@ class ScoreWriter:
         self._partial = run_path / (SCORES + ".partial")
         with storage_errors(self._partial, "The scores before are still there."):
             shutil.rmtree(self._partial, ignore_errors=True)
-            self._group = zarr.open_group(str(self._partial), mode="w", zarr_format=3)
+            self._generation = self._run.generation + 1 if self._run.has_scores else 1
+            chunks.write_group(self._partial, {GENERATION: self._generation})
+            chunks.write_group(self._partial / "cases")
 
     def write(self, case_id: int, maps: Mapping[str, NDArray[Any]]) -> None:
         """Write the maps of one case.
@@ -182,45 +324,43 @@ class ScoreWriter:
         StorageError
             If the disk is full; the old scores stay.
         """
+        folder = self._partial / f"cases/{case_id:06d}"
         with storage_errors(self._partial, "The scores before are still there."):
+            chunks.write_group(folder)
             for name, values in maps.items():
-                array = self._group.create_array(
-                    f"cases/{case_id:06d}/{name}",
-                    shape=values.shape,
-                    chunks=tuple(min(1024, edge) for edge in values.shape),
-                    dtype=values.dtype,
-                    compressors=BloscCodec(cname="zstd", clevel=3),
-                )
-                array[...] = values
+                chunks.write_array(folder / name, values)
 
     def finish(self, images: Sequence[ImageScore], regions: Sequence[Region]) -> int:
         """Put the scores in place, with the rankings.
+
+        The ranking names the generation of the maps that it is of, so at no moment are maps and ranking of different
+        scorings taken for each other.
 
         Returns
         -------
         int
             Their generation.
         """
-        generation = self._run.generation + 1 if self._run.has_scores else 1
-        record = {
-            "generation": generation,
-            "images": [asdict(image) for image in sorted(images, key=lambda image: -image.score)],
-            "regions": [asdict(region) for region in sorted(regions, key=lambda region: -region.score)],
-        }
-        target, old = self._run.path / SCORES, self._run.path / (SCORES + ".old")
+        record = ranking.Ranking(
+            generation=self._generation,
+            images=tuple(sorted(images, key=lambda image: -image.score)),
+            regions=tuple(sorted(regions, key=lambda region: -region.score)),
+        )
+        target, old = self._run.path / SCORES, self._run.path / OLD_SCORES
         with storage_errors(target, "The scores before are still there."):
-            ranking = self._run.path / (RANKING + ".partial")
-            with ranking.open("w", encoding="utf-8") as file:
-                json.dump(record, file)
-                file.flush()
-                os.fsync(file.fileno())
-            shutil.rmtree(old, ignore_errors=True)
-            if target.exists():
+            partial = self._run.path / (ranking.NAME + ".partial")
+            ranking.write(partial, record)
+            sync_tree(self._partial)
+            if target.exists() and self._run.maps_are_current():
+                shutil.rmtree(old, ignore_errors=True)
                 target.rename(old)
+            elif target.exists():  # left by a scoring that was cut short; the ones to keep are the old ones
+                shutil.rmtree(target)
             self._partial.rename(target)
-            ranking.replace(self._run.path / RANKING)
+            partial.replace(self._run.path / ranking.NAME)
+            sync_file(self._run.path)
             shutil.rmtree(old, ignore_errors=True)
-        return generation
+        return self._generation
 
     def abandon(self) -> None:
         """Throw away what was written; the old scores stay."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from src_core.errors import InputError, ProjectDamagedError, ProjectReadOnlyError
 from src_core.store import database
-from src_core.store.history import box_json, box_of
+from src_core.store.history import box_from_json, box_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -305,7 +305,7 @@ def _item_row(sample: int, item: Item) -> tuple[Any, ...]:
 
 
 def _item(row: tuple[Any, ...]) -> Item:
-    box = box_of(row[4])
+    box = box_from_json(row[4])
     assert box is not None
     mask, label, proposed = (_unpacked(blob, box) for blob in row[5:8])
     return Item(
@@ -322,7 +322,7 @@ def _item(row: tuple[Any, ...]) -> Item:
 
 
 def _rating(row: tuple[Any, ...]) -> Rating:
-    box = box_of(row[7])
+    box = box_from_json(row[7])
     assert box is not None
     return Rating(
         id=row[0],

@@ -1,17 +1,24 @@
-"""Classes and cases of a project, as rows of its database."""
+"""Classes, cases and counts of a project, as rows of its database."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from dataclasses import asdict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from src_core.data.case import CaseInfo, ClassInfo, MaskEncoding
+import numpy as np
+
+from src_core.data.case import CaseInfo, ClassInfo, MaskEncoding, Verified
 from src_core.errors import ProjectDamagedError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 _CASE = "id, name, shape, channels, spacing, unit, image_path, mask_path, encoding"
 
@@ -36,27 +43,71 @@ def read(db: sqlite3.Connection, path: Path) -> tuple[tuple[ClassInfo, ...], tup
         ) from error
 
 
-def add_case(db: sqlite3.Connection, info: CaseInfo) -> None:
-    """Write the row of a new case; the caller has opened the transaction."""
+def add_case(db: sqlite3.Connection, info: CaseInfo, fixed: Mapping[str, NDArray[Any]]) -> None:
+    """Write the row of a new case, with digests of what never changes; the caller has opened the transaction."""
     values = asdict(info)
     for name in ("shape", "spacing", "encoding"):
         values[name] = json.dumps(values[name])
+    values["digests"] = json.dumps({name: digest_of(array) for name, array in fixed.items()})
     db.execute(f'INSERT INTO "case" ({", ".join(values)}) VALUES ({", ".join("?" * len(values))})', (*values.values(),))
+
+
+def set_counts(db: sqlite3.Connection, case_id: int, verified: NDArray[np.uint8]) -> None:
+    """Write how many pixels of a case are verified, by kind; the caller has opened the transaction."""
+    db.execute("DELETE FROM verified WHERE case_id = ?", (case_id,))
+    counts = {int(kind): int(np.count_nonzero(verified == kind)) for kind in Verified if kind}
+    add_counts(db, case_id, {kind: count for kind, count in counts.items() if count})
+
+
+def add_counts(db: sqlite3.Connection, case_id: int, deltas: Mapping[int, int]) -> None:
+    """Write how many pixels more or fewer are verified, by kind; the caller has opened the transaction."""
+    for kind, delta in deltas.items():
+        db.execute(
+            "INSERT INTO verified VALUES (?, ?, ?) "
+            "ON CONFLICT (case_id, kind) DO UPDATE SET pixels = pixels + excluded.pixels",
+            (case_id, kind, delta),
+        )
+
+
+def digests(db: sqlite3.Connection, case_id: int) -> dict[str, str]:
+    """Digests of the arrays of a case that never change; none in projects of version 2 and older."""
+    (text,) = db.execute('SELECT digests FROM "case" WHERE id = ?', (case_id,)).fetchone()
+    found: dict[str, str] = json.loads(text or "{}")
+    return found
+
+
+def digest_of(values: NDArray[Any]) -> str:
+    """A digest of the values of an array, its type and its shape."""
+    plain = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    digest = hashlib.blake2b(f"{plain.dtype.str} {plain.shape}".encode(), digest_size=16)
+    digest.update(plain.tobytes())
+    return digest.hexdigest()
 
 
 def _case(
     id: int, name: str, shape: str, channels: int, spacing: str, unit: str, image: str, mask: str, encoding: str
 ) -> CaseInfo:
-    values: dict[str, Any] = json.loads(encoding)
-    values["values"] = {int(key): value for key, value in values["values"].items()}
     return CaseInfo(
         id=id,
         name=name,
-        shape=tuple(json.loads(shape)),
+        shape=_numbers(shape),
         channels=channels,
-        spacing=tuple(json.loads(spacing)),
+        spacing=_numbers(spacing),
         unit=unit,
         image_path=image,
         mask_path=mask,
-        encoding=MaskEncoding(**values),
+        encoding=_encoding(encoding),
     )
+
+
+@lru_cache(maxsize=256)
+def _numbers(text: str) -> tuple[Any, ...]:
+    return tuple(json.loads(text))
+
+
+@lru_cache(maxsize=256)
+def _encoding(text: str) -> MaskEncoding:
+    """Most masks of a project are written the same way."""
+    values: dict[str, Any] = json.loads(text)
+    values["values"] = {int(key): value for key, value in values["values"].items()}
+    return MaskEncoding(**values)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src_core.data.case import Verified
-from src_core.errors import ProjectDamagedError
+from src_core.errors import ProjectDamagedError, ProjectError
+from src_core.store.journal import Action
+from src_core.store.tables import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 def problems_of(project: Project, progress: Callable[[str], None] | None = None) -> list[str]:
     """Everything that is not as the record says, one sentence each; empty when the project is whole.
 
-    Checked are the database itself, that every image can be read, that each change found what it says it found and
-    left what it says it left, that label and verified mask are what all changes together give, and that the counts of
-    verified pixels are right.
+    Checked are the database itself, that no row of the record was changed or is missing, that images and given masks
+    are those that the project was made of, that each change found what it says it found and left what it says it left,
+    that label and verified mask are what all changes together give, and that the counts of verified pixels are right.
 
     Parameters
     ----------
@@ -34,45 +36,106 @@ def problems_of(project: Project, progress: Callable[[str], None] | None = None)
         Gets the name of each image that was looked at.
     """
     found = [f"The record's database is damaged: {fault}." for fault in project.database_faults()]
-    committed, applied = project.version()
-    if applied < committed:
-        found.append(
-            f"{committed - applied} recorded changes are not applied to the masks yet; they will be when the project "
-            "is opened for writing."
-        )
-    counts = project.verified_counts()
+    try:
+        found += project.record_faults()
+        found += _problems_of_turns(project)
+        committed, applied = project.version()
+        counts = project.verified_counts()
+    except ProjectError as error:
+        return [*found, str(error)]
+    if applied > committed:
+        found.append(f"The masks hold {applied} changes and the record {committed}; rows of it are missing.")
     for case in project.cases:
-        found += _problems_of_case(project, case, counts.get(case.id, {}), applied)
+        found += _problems_of_case(project, case, counts.get(case.id, {}))
         if progress is not None:
             progress(case.name)
     return found
 
 
-def _problems_of_case(project: Project, case: CaseInfo, counts: dict[Verified, int], applied: int) -> list[str]:
-    found = []
+def repair(project: Project) -> list[str]:
+    """Make masks and counts that are not as the record says anew, from the given masks and the record.
+
+    Parameters
+    ----------
+    project : Project
+        Open for writing.
+
+    Returns
+    -------
+    list of str
+        Names of the images where that was needed.
+
+    Raises
+    ------
+    ProjectDamagedError
+        If the record itself, or the given mask of such an image, is damaged: then only a backup helps.
+    """
+    faults = [*project.database_faults(), *project.record_faults(), *_problems_of_turns(project)]
+    if faults:
+        raise ProjectDamagedError(
+            f"The record of project {project.name} is damaged itself ({faults[0].rstrip('.')}), so nothing was "
+            "repaired; restore the project from a backup."
+        )
+    repaired = []
+    for case in project.cases:
+        if [*_problems_of_case(project, case, project.verified_count(case))]:
+            sources = [*_problems_of_sources(project, case)]
+            if sources:
+                raise ProjectDamagedError(sources[0])
+            project.restore(case)
+            repaired.append(case.name)
+    return repaired
+
+
+def _problems_of_turns(project: Project) -> Iterator[str]:
+    """Undo and redo name the row that they turn back or repeat, and it is the one that was next."""
+    undo: list[int] = []
+    redo: list[int] = []
+    for record in reversed(project.history()):
+        taken, given = (undo, redo) if record.action == Action.UNDO else (redo, undo)
+        if record.action in (Action.UNDO, Action.REDO):
+            if not taken or taken[-1] != record.target:
+                yield f"Row {record.id} of the record turns back or repeats row {record.target}, which was not next."
+                return
+            given.append(taken.pop())
+        elif record.action != Action.IMPORT:
+            undo.append(record.id)
+            redo.clear()
+
+
+def _problems_of_case(project: Project, case: CaseInfo, counts: Mapping[Verified, int]) -> Iterator[str]:
     try:
-        project.read_image(case)
+        yield from _problems_of_sources(project, case)
         label = project.read_given(case).copy()
         verified = np.zeros_like(label)
         for row, before, after in project.changes(case):
-            if row > applied:
-                break
             if not _equal(before, label, verified):
-                found.append(f"Change {row} of image {case.name} found another mask than the changes before it left.")
+                yield f"Change {row} of image {case.name} found another mask than the changes before it left."
+            if int(np.count_nonzero(before.label != after.label)) != project.record(row).pixels:
+                yield f"Change {row} of image {case.name} changed another number of pixels than it says."
             label[after.box.slices], verified[after.box.slices] = after.label, after.verified
-        for name, told, there in (
-            ("mask", label, project.read_label(case)),
-            ("verified mask", verified, project.read_verified(case)),
-        ):
-            differing = int(np.count_nonzero(told != there))
-            if differing:
-                found.append(f"The {name} of image {case.name} differs from its record at {differing} pixels.")
-    except ProjectDamagedError as error:
-        return [*found, str(error)]
-    kinds = {Verified(kind): int((verified == kind).sum()) for kind in np.unique(verified[verified > 0])}
-    if kinds != {kind: count for kind, count in counts.items() if count}:
-        found.append(f"The counts of verified pixels of image {case.name} are not those of its record.")
-    return found
+        there = project.read_as_stored(case)
+    except ProjectError as error:
+        yield str(error)
+        return
+    for name, told, stored in zip(("mask", "verified mask"), (label, verified), there, strict=True):
+        differing = int(np.count_nonzero(told != stored))
+        if differing:
+            yield f"The {name} of image {case.name} differs from its record at {differing} pixels."
+    kinds = {Verified(kind): int((verified == kind).sum()) for kind in Verified if kind}
+    if {kind: count for kind, count in kinds.items() if count} != dict(counts):
+        yield f"The counts of verified pixels of image {case.name} are not those of its record."
+
+
+def _problems_of_sources(project: Project, case: CaseInfo) -> Iterator[str]:
+    told = project.digests(case)
+    for name, words, read in (
+        ("image", "image", project.read_image),
+        ("given", "given mask of image", project.read_given),
+    ):
+        values = read(case)
+        if name in told and digest_of(values) != told[name]:
+            yield f"The {words} {case.name} is not as it was when the project was made; restore it from a backup."
 
 
 def _equal(patch: Patch, label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> bool:

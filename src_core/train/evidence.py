@@ -33,6 +33,8 @@ class Plan:
         Weight of a corrected pixel in the verified loss, 1 unless confirmed ones are rare.
     class_weights : array, float32, (C,)
         Weight of each class in the verified loss.
+    class_pixels : tuple of int, (C,)
+        Verified pixels of each class.
     boundary_offset : float or None
         Mean distance of the given boundaries outwards from the verified ones, px at working resolution.
     notice : str
@@ -45,11 +47,13 @@ class Plan:
     class_weights: torch.Tensor
     notice: str
     boundary_offset: float | None = None
+    class_pixels: tuple[int, ...] = ()
 
 
 def make_plan(data: CaseSet, settings: TrainingSettings) -> Plan:
     """Look at what is verified now and decide what it allows (docs/method.md, failure modes)."""
-    return replace(_what_is_allowed(data, settings), boundary_offset=boundary_offset(data.cases))
+    counts = tuple(int(count) for count in _class_counts(data))
+    return replace(_what_is_allowed(data, settings), boundary_offset=boundary_offset(data.cases), class_pixels=counts)
 
 
 def boundary_offset(cases: list[WorkCase]) -> float | None:

@@ -128,7 +128,9 @@ class Loop:
         """Take up what was verified since the last epoch."""
         if self.data.refresh() or self._plan is None:
             self._plan = make_plan(self.data, self.settings)
-            self.tell("verified", **self.data.verified_summary(), boundary_offset=self._plan.boundary_offset)
+            plan = self._plan
+            told = {"boundary_offset": plan.boundary_offset, "classes": list(plan.class_pixels)}
+            self.tell("verified", **self.data.verified_summary(), **told)
             if self._plan.notice and self._uses_verified:
                 self._notice(self._plan.notice)
             folds = halves(self.data.cases)

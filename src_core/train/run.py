@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import platform
-import re
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from src_core import __version__
 from src_core.errors import InputError, ProjectLockedError, storage_errors
 from src_core.messages import Message
 from src_core.store.project import Project
+from src_core.store.runs import check_run_name, not_trained
 from src_core.train import checkpoint
 from src_core.train.cases import WorkingSet
 from src_core.train.device import choose_device, describe
@@ -97,15 +97,15 @@ def train(
 
 
 def _resolve_name(project: Project, run_name: str | None, *, resume: bool) -> str:
-    runs = [run.name for run in project.runs()]
+    imported = {run.name: run.source for run in project.runs() if run.imported}
+    if run_name in imported:
+        raise not_trained(run_name, imported[run_name])
+    runs = [run.name for run in project.runs() if run.name not in imported]
     if run_name is None:
         if resume and not runs:
             raise InputError(f"Project {project.name} has no run to continue; train one without --resume.")
         return runs[0] if resume else new_run_name(project)
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", run_name):
-        raise InputError(
-            f"Run name {run_name!r} cannot be used; expected 1 to 64 letters, digits, dots, dashes or underscores."
-        )
+    check_run_name(run_name)
     if resume and run_name not in runs:
         raise InputError(f"There is no run {run_name!r} to continue; there are: {', '.join(runs) or 'none'}.")
     if not resume and (project.path / "runs" / run_name / checkpoint.NAME).exists():

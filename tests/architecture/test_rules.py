@@ -34,7 +34,9 @@ def test_imports_point_one_way():
     assert done.returncode == 0, done.stdout[-4000:]
 
 
-@pytest.mark.parametrize("module", ["src_core.store.project", "src_core.store.create", "src_core.review.queue"])
+@pytest.mark.parametrize(
+    "module", ["src_core.store.project", "src_core.store.create", "src_core.review.queue", "src_core.report.write"]
+)
 def test_files_store_and_review_start_without_torch(module):
     code = f"import sys, {module}; sys.exit(bool({{'torch', 'napari', 'qtpy'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
@@ -91,6 +93,8 @@ def test_a_wheel_shows_the_plugin(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     pip("install", "--no-deps", "--target", str(tmp_path / "site"), str(wheel))
     assert (tmp_path / "site" / "napari_metadcseg" / "napari.yaml").is_file()
+    for name in ("page.html.j2", "page.css", "report.schema.json"):
+        assert (tmp_path / "site" / "src_core" / "report" / name).is_file()
     discover(tmp_path / "site")
 
 

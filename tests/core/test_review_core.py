@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from src_core.data.case import IGNORE, Box, Verified
-from src_core.data.scores import Region
+from src_core.data.scores import ImageScore, Region
 from src_core.review import decisions
+from src_core.review.arrival import arrival
 from src_core.review.queue import ReviewQueue
 from src_core.review.regions import find_regions, image_score
+from src_core.review.rollup import by_class, by_image
 from src_core.store.journal import Action
 from src_core.store.project import Project
-from tests.conftest import SIZE
+from tests.conftest import CLASSES, SIZE
 
 
 @pytest.fixture
@@ -55,6 +57,16 @@ def test_regions_by_hand(case):
     assert all(region.id.startswith(f"{case.name}#") for region in regions)
 
 
+def test_a_region_goes_as_far_as_the_proposal_differs(case):
+    maps = blank()
+    doubt(maps, slice(2, 12), slice(2, 12), trust=0.9)  # not doubted by itself
+    doubt(maps, slice(30, 40), slice(30, 40), trust=0.9)
+    maps["trust"][35, 35] = 0.6  # one doubted pixel
+    (found,), _ = find_regions(case, uncertainty=NO_BAND, **maps)
+    assert (found.box, found.pixels) == (Box((30, 30), (40, 40)), 100)
+    assert found.score == pytest.approx(99 * 0.1 + 0.4, rel=1e-4)
+
+
 def test_verified_unlabelled_and_agreeing_pixels_are_no_regions(case):
     for name, value in (("verified", Verified.CONFIRMED), ("label", IGNORE), ("proposed", 0)):
         maps = blank()
@@ -81,7 +93,7 @@ def test_the_id_names_the_pixels_and_the_proposal(case):
     doubt(maps, slice(2, 12), slice(2, 12), trust=0.3)  # other trust, same question
     (second,), _ = find_regions(case, uncertainty=NO_BAND, **maps)
     assert first.id == second.id
-    maps["trust"][5, 5] = 1.0
+    maps["proposed"][5, 5] = 0
     (third,), _ = find_regions(case, uncertainty=NO_BAND, **maps)
     assert third.id != first.id
 
@@ -133,7 +145,60 @@ def test_the_region_in_hand_stays_when_scores_change():
     assert queue.current.id == "b"
     assert queue.position == 2
     queue.update([region("x", 9)], {})
-    assert queue.current is None
+    assert (queue.current.id, queue.position) == ("b", 0)  # until it is decided or another one is taken
+    assert queue.decide({"b": "keep"}).id == "x"
+    assert queue.go_to("b") is None
+    assert queue.current.id == "x"
+
+
+def test_searching_sorting_and_jumping():
+    queue = ReviewQueue(
+        [
+            Region(**{**region("a", 3).__dict__, "image": "Heart_2", "trust": 0.5, "pixels": 99}),
+            Region(**{**region("b", 2).__dict__, "image": "heart_1", "trust": 0.1}),
+            Region(**{**region("c", 1).__dict__, "image": "brain"}),
+        ]
+    )
+    queue.next()
+    queue.search("HEART")
+    assert [r.id for r in queue.open] == ["a", "b"]
+    queue.sort("trust")
+    assert [r.id for r in queue.open] == ["b", "a"]
+    assert (queue.current.id, queue.position) == ("a", 2)
+    queue.search("")
+    queue.sort("image")
+    assert [r.image for r in queue.open] == ["Heart_2", "brain", "heart_1"]
+    queue.sort("size")
+    assert queue.open[0].id == "a"
+    assert queue.go_to_place(3) == queue.open[2]
+    assert queue.go_to_place(4) is None
+    assert queue.go_to_place(0) is None
+    assert queue.position == 3
+
+
+def test_sums_by_image_and_by_class():
+    regions = [region("a", 3), region("b", 2, "ambiguous"), Region(**{**region("c", 9).__dict__, "image": "z"})]
+    rows = by_image(regions)
+    assert [(row.name, row.regions, row.errors, row.wrong_pixels, row.first) for row in rows] == [
+        ("z", 1, 1, 9, "c"),
+        ("a", 2, 1, 5, "a"),
+    ]
+    (both,) = by_class(regions, CLASSES)
+    assert (both.name, both.regions, both.first) == ("background → organ", 3, "c")
+
+
+def test_what_new_scores_changed_by_hand():
+    def image(number, wrong):
+        return ImageScore(case_id=number, image=f"i{number}", score=0.1, estimated_wrong_pixels=wrong)
+
+    found = arrival(
+        [image(0, 100), image(1, 50), image(2, 10)],
+        [region("a", 3), region("b", 2)],
+        [image(0, 90), image(1, 5), image(2, 10.2), image(3, 7)],
+        [region("b", 2), region("c", 1), region("d", 1)],
+    )
+    assert (found.new, found.gone, found.stayed) == (2, 1, 1)
+    assert [(move.image, move.before, move.after) for move in found.moved] == [("i1", 50, 5), ("i0", 100, 90)]
 
 
 def test_one_kind_only():

@@ -48,7 +48,15 @@ def test_by_hand(scored, half_true, capsys):  # noqa: F811
         before = project.version()
     rows = rows_of(capsys, scored, "--truth", half_true)
     assert list(rows[0]) == [
-        *("regions", "pixels_reviewed", "pixels_fixed", "wrong_pixels_left", "dice", "good_pixels_damaged")
+        *(
+            "regions",
+            "pixels_reviewed",
+            "pixels_fixed",
+            "wrong_pixels_left",
+            "dice",
+            "good_pixels_damaged",
+            "regions_painted",
+        )
     ]
     assert [row["regions"] for row in rows] == list(range(waiting + 1))
     # half of the regions are put right, the others are kept, and nothing is damaged
@@ -90,6 +98,22 @@ def test_the_order_by_cleanlab(scored, half_true, capsys):  # noqa: F811
     pytest.importorskip("cleanlab")
     rows = rows_of(capsys, scored, "--truth", half_true, "--order", "cleanlab")
     assert rows[-1]["good_pixels_damaged"] == 0
+
+
+def test_where_neither_will_do_the_brush_is_taken(scored, half_true, tmp_path, capsys):  # noqa: F811
+    for path in half_true.iterdir():  # one row of the upper square is as labelled, the rest as proposed
+        truth = np.array(Image.open(path))
+        with Project.open(scored) as project:
+            truth[2, 2:8] = project.read_label(project.case(path.stem))[2, 2:8] * 255
+        Image.fromarray(truth).save(path)
+    painting = rows_of(capsys, scored, "--truth", half_true)[-1]
+    images = painting["regions"] / 2
+    assert painting["regions_painted"] == images
+    assert painting["pixels_fixed"] == images * 30
+    assert painting["good_pixels_damaged"] == 0
+    without = rows_of(capsys, scored, "--truth", half_true, "--no-painting")[-1]
+    assert (without["regions_painted"], without["good_pixels_damaged"]) == (0, images * 6)
+    assert without["pixels_fixed"] == images * 30
 
 
 def test_slips_do_damage(scored, half_true, capsys):  # noqa: F811

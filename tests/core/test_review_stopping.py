@@ -13,8 +13,9 @@ from src_core.review.hits import KINDS, Cells, HitModel, cells_of, kind_of, log_
 from src_core.review.regions import find_regions, image_score, rest_of
 from src_core.review.stopping import StopEstimator, estimate
 from src_core.review.unasked import wrong_left
+from src_core.store import ranking
 from src_core.store.project import Project
-from src_core.store.runs import RANKING, ScoreWriter
+from src_core.store.runs import ScoreWriter
 from tests.conftest import SIZE
 
 SQUARE = (slice(2, 12), slice(2, 12))  # 100 px, trust 0.2: 80 wrong ones expected
@@ -224,11 +225,10 @@ def test_images_verified_before_the_scores_say_nothing(project):
 
 def test_scores_of_an_older_version_are_read_from_the_maps(project):
     start = ledger(project)
-    path = project.run().path / RANKING
-    ranking = json.loads(path.read_text(encoding="utf-8"))
-    for row in ranking["images"]:
-        del row["rest"], row["row"]
-    path.write_text(json.dumps(ranking), encoding="utf-8")
+    path = project.run().path / ranking.NAME
+    older = json.loads(path.read_text(encoding="utf-8"))
+    del older["images"]["rest"], older["images"]["row"]
+    path.write_text(json.dumps(older), encoding="utf-8")
     assert estimate(ledger(project)) == estimate(start)
     accept(project)
     assert ledger(project).found == 100

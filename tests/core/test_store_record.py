@@ -111,7 +111,10 @@ def test_provenance_tells_whose_hand_it_was(project, tmp_path):
 def as_version_1(path):
     """Make the record what the first version wrote."""
     db = sqlite3.connect(path / database.NAME)
-    db.execute("ALTER TABLE journal DROP COLUMN scores")
+    db.execute("DROP INDEX journal_of_case")
+    for table, column in (("journal", "digest"), ('"case"', "digests"), ("journal", "scores")):
+        db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    db.execute("DELETE FROM state WHERE key = 'digest'")
     db.execute("PRAGMA user_version = 1")
     db.commit()
     db.close()

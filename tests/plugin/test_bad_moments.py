@@ -47,17 +47,36 @@ def test_unlabelled_may_be_painted(controller):
     assert (controller.project.read_label(case, CORNER) == IGNORE).all()
 
 
+def test_an_image_with_unlabelled_pixels_can_be_verified(controller):
+    case = controller.case
+    controller.stroke(case.id, CORNER, np.full((4, 4), IGNORE, dtype=np.uint8))
+    row = lambda: next(row for row in controller.state.project.rows if row.case_id == case.id)  # noqa: E731
+    assert row().status == "open"
+    controller.verify_image()
+    assert row().status == "verified"
+    controller.undo()
+    assert row().status == "open"
+
+
 def test_new_scores_behind_our_back_are_looked_at_before_a_decision(controller, scored, phantoms):
     region = controller.queue.current
+    shown = controller.hand().mask
     before = controller.project.version()
     add_scores(scored, {slice_.name: np.roll(slice_.truth, 25, 0) for slice_ in phantoms})
-    controller.accept()
-    assert controller.project.version() == before
+    controller.accept()  # what was shown is what is decided
+    assert controller.project.version()[0] == before[0] + 1
+    assert controller.project.decisions() == {region.id: "accept"}
+    case = controller.project.case(region.case_id)
+    truth = next(slice_.truth for slice_ in phantoms if slice_.name == case.name)
+    where = region.box.slices
+    assert (controller.project.read_label(case)[where][shown] == truth[where][shown]).all()
+    assert controller.hand() is None  # the next one is of scores that are gone
     assert "New scores" in controller.state.message.text
-    assert region.id not in controller.project.decisions()
-    controller.next()
     controller.accept()
     assert controller.project.version()[0] == before[0] + 1
+    controller.next()
+    controller.accept()
+    assert controller.project.version()[0] == before[0] + 2
 
 
 def test_undo_elsewhere_leaves_no_unseen_region_in_hand(controller):

@@ -7,7 +7,7 @@ import pytest
 
 from napari_metadcseg.controller import Controller
 from napari_metadcseg.training import TrainingDesk
-from napari_metadcseg.widgets.training_panel import duration, status_text
+from napari_metadcseg.widgets.training_panel import duration, status_text, verified_text
 from src_core.data.case import Box, Verified
 from src_core.messages import Message
 from src_core.review.regions import find_regions, image_score
@@ -107,7 +107,7 @@ def test_opening_takes_the_worst_region_in_hand(controller):
 def test_accepting_everything_cleans_the_masks_and_empties_the_queue(controller, scored):
     before = wrong(controller, scored[1])
     changed = []
-    controller.labels_changed.connect(changed.append)
+    controller.labels_changed.connect(lambda case_id, _box: changed.append(case_id))
     count = len(controller.queue.open)
     for _ in range(count):
         controller.accept()
@@ -192,7 +192,10 @@ def test_training_is_followed(controller):
     assert client.said[-1] == ("start", "quick", None, False)
     client.queued = [
         Message("started", {"run": "run-002", "device": "CPU", "steps": 10, "first_step": 0, "epochs": 1}),
-        Message("verified", {"pixels": 7, "corrected": 1, "confirmed": 2, "background": 4, "images": 1}),
+        Message(
+            "verified",
+            {"pixels": 7, "corrected": 1, "confirmed": 2, "background": 4, "images": 1, "classes": [4, 3]},
+        ),
         Message("progress", {"step": 3, "steps": 10, "loss": 0.5, "stage": "meta", "eta_seconds": 70, "epoch": 1}),
         Message("notice", {"text": "Verify more."}),
     ]
@@ -200,6 +203,7 @@ def test_training_is_followed(controller):
     training = controller.state.training
     assert training.worker is WorkerState.RUNNING
     assert training.verified == (7, 1, 2, 4)
+    assert "By class: background 4, organ 3" in verified_text(training, controller.state.project)
     assert training.losses == (0.5,)
     assert training.notices == ("Verify more.",)
     assert "weighing every pixel" in status_text(training)

@@ -1,0 +1,47 @@
+"""Everything that the export section offers, written from one reader of the project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from src_core.report.write import export_report
+from src_core.store.export import export
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from src_core.store.project import Project
+
+REPORT = "report"
+
+
+def export_all(project: Project, folder: str | Path, what: Sequence[str], run: str | None = None) -> list[Path]:
+    """Write masks, maps and the report.
+
+    Parameters
+    ----------
+    project : Project
+        Open for reading is enough.
+    folder : path
+        Masks and maps get a folder each in it, the report is ``report.html`` and ``report.json``.
+    what : sequence of str
+        As of :func:`~src_core.store.export.export`, and ``report``.
+    run : str, optional
+        The newest scored run by default.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order they were written; each is whole.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to write, or it cannot be written there.
+    StorageError
+        If the disk is full or may not be written.
+    """
+    files = [name for name in what if name != REPORT]
+    written = export(project, folder, files, run=run) if files or REPORT not in what else []
+    return written + (export_report(project, folder, run) if REPORT in what else [])

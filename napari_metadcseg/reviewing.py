@@ -1,0 +1,291 @@
+"""Regions, decisions, strokes: what a person's review does to project and queue. No Qt here."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_metadcseg.summary import settled
+from src_core.data.case import IGNORE, Box, is_verified
+from src_core.errors import InputError, MetaDCSegError
+from src_core.review import decisions
+from src_core.review.arrival import Arrival, arrival
+from src_core.review.queue import ReviewQueue
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from src_core.data.case import CaseInfo
+    from src_core.data.scores import ImageScore, Region
+    from src_core.store.journal import Change, Record
+    from src_core.store.project import Project
+    from src_core.store.runs import Run
+
+logger = logging.getLogger(__name__)
+
+Decision = Literal["accept", "keep", "confirm", "skip", "unsure"]
+
+LEAST_WINDOW = 32
+"""Least height and width of a region's surroundings, px, before half of it is added."""
+
+NOTHING_IN_HAND = "No region is in hand; press Next (N) to take one."
+
+
+@dataclass(frozen=True)
+class Hand:
+    """The region in hand with its pixels, as they were when it was taken: new scores cannot change the question.
+
+    Attributes
+    ----------
+    region : Region
+    mask : array, bool, shape of the region's box
+    proposed : array, uint8, shape of the region's box
+    run : str
+        That proposed it.
+    window : Box
+        The region's box with its surroundings.
+    window_proposed : array, uint8, shape of the window
+    """
+
+    region: Region
+    mask: NDArray[np.bool_]
+    proposed: NDArray[np.uint8]
+    run: str
+    window: Box
+    window_proposed: NDArray[np.uint8]
+
+    @property
+    def window_mask(self) -> NDArray[np.bool_]:
+        """The region's pixels, bool, shape of the window."""
+        found = np.zeros(self.window.shape, dtype=bool)
+        found[self.region.box.within(self.window)] = self.mask
+        return found
+
+
+class ReviewDesk:
+    """The review of one project.
+
+    Attributes
+    ----------
+    project : Project or None
+    run : Run or None
+        Whose scores are reviewed.
+    queue : ReviewQueue
+    arrival : Arrival or None
+        What the newest scores changed against those before; None until there were two.
+    opinion : dict of region id to float
+        The second opinion on each region, where there is one.
+    """
+
+    def __init__(self) -> None:
+        self.project: Project | None = None
+        self.run: Run | None = None
+        self.queue = ReviewQueue()
+        self.arrival: Arrival | None = None
+        self.opinion: dict[str, float] = {}
+        self._images: list[ImageScore] = []
+        self._generation = 0
+        self._hand: Hand | None = None
+
+    def attach(self, project: Project) -> None:
+        """Review another project, with its newest scores."""
+        self.detach()
+        self.project = project
+        self.take_scores()
+
+    def detach(self) -> None:
+        """Let go of the project."""
+        self.__init__()  # type: ignore[misc]
+
+    @property
+    def images(self) -> list[ImageScore]:
+        """How suspect each image is."""
+        return self._images
+
+    # ---------------------------------------------------------------- scores
+
+    def take_scores(self) -> bool:
+        """Fill the queue from the newest scores, if there are others than those it has; True if so.
+
+        The region in hand stays in hand.
+        """
+        project = self.project
+        scored = [] if project is None else [run for run in project.runs() if run.has_scores]
+        if project is None or not scored:
+            return False
+        run, generation = scored[0], scored[0].generation
+        if self.run is not None and (self.run.name, self._generation) == (run.name, generation):
+            return False
+        images, regions = run.images(), run.regions()
+        if self.run is not None:
+            self.arrival = arrival(self._images, self.queue.regions, images, regions)
+        self.queue.update(regions, {})
+        self.run, self._generation, self._images = run, generation, images
+        self.take_opinion()
+        self.settle()
+        return True
+
+    def take_opinion(self) -> None:
+        """Read the second opinion on these scores, if there is one."""
+        self.opinion = {} if self.run is None else dict(self.run.second_opinion() or {})
+
+    def settle(self) -> None:
+        """Let the queue take note of all decisions, without moving."""
+        if self.project is not None:
+            self.queue.set_decided(settled(self.project, self.queue))
+
+    def read_map(self, case: CaseInfo, name: str, box: Box | None = None) -> NDArray[Any] | None:
+        """A score map of an image, or a box of it; None when there is none. What is verified since is trusted."""
+        if self.project is None or self.run is None:
+            return None
+        try:
+            values = self.run.read_map(case.id, name, box)
+        except MetaDCSegError:
+            logger.info("No %s map of %s.", name, case.name)
+            return None
+        return np.where(is_verified(self.project.read_verified(case, box)), 1, values) if name == "trust" else values
+
+    # ---------------------------------------------------------------- the region in hand
+
+    def take(self) -> Hand | None:
+        """The region in hand with its pixels; they are read once, when it is taken.
+
+        Raises
+        ------
+        InputError
+            If other scores have taken the place of those that the region comes from; the queue has them now.
+        """
+        region = self.queue.current
+        if region is None or self.run is None:
+            self._hand = None
+        elif self._hand is None or self._hand.region.id != region.id:
+            self._hand = self._read(region, self.run)
+        return self._hand
+
+    def _read(self, region: Region, run: Run) -> Hand:
+        assert self.project is not None
+        window = _around(region.box, self.project.case(region.case_id).shape)
+        numbers = run.read_map(region.case_id, "regions", region.box)
+        proposed = run.read_map(region.case_id, "proposed", window)
+        if run.generation != self._generation:
+            self.queue.put_down()
+            self.take_scores()
+            raise InputError("New scores have just replaced these; press Next (N) to take a region from them.")
+        inside = proposed[region.box.within(window)]
+        return Hand(region, numbers == region.number, inside, run.name, window, proposed)
+
+    # ---------------------------------------------------------------- decisions
+
+    def decide(self, decision: Decision) -> Record:
+        """Commit a decision on the region in hand, and take the one that follows.
+
+        Raises
+        ------
+        InputError
+            If no region is in hand.
+        ProjectReadOnlyError, StorageError
+            As from :meth:`Project.commit`; nothing has moved then.
+        """
+        hand = self.take()
+        if self.project is None or hand is None:
+            raise InputError(NOTHING_IN_HAND)
+        record = self.project.commit(self._change(decision, self.project, hand))
+        self.queue.decide(settled(self.project, self.queue))
+        return record
+
+    @staticmethod
+    def _change(decision: Decision, project: Project, hand: Hand) -> Change:
+        region, mask, run = hand.region, hand.mask, hand.run
+        if decision == "accept":
+            return decisions.accept(project, region, mask, hand.proposed, run)
+        if decision == "keep":
+            return decisions.keep(project, region, mask, run)
+        if decision == "confirm":
+            return decisions.confirm(project, region, mask, run)
+        if decision == "unsure":
+            return decisions.unsure(project, region, mask, run)
+        return decisions.skip(region, run)
+
+    def verify_image(self, case: CaseInfo) -> Record:
+        """The whole mask of an image is right."""
+        project = self._require_project()
+        record = project.commit(decisions.verify_image(project, case))
+        self.settle()
+        self._put_down_if(lambda region: region.case_id == case.id)
+        return record
+
+    def stroke(self, case_id: int, box: Box, label: NDArray[np.integer], note: str = "") -> Record | None:
+        """Record what was painted, or what a tool did; None when it changes nothing."""
+        project = self._require_project()
+        _require_classes(project, label)
+        change = decisions.edit(project, project.case(case_id), box, label.astype(np.uint8), note=note)
+        return None if change is None else project.commit(change)
+
+    # ---------------------------------------------------------------- back and forth
+
+    def undo(self) -> Record | None:
+        """Turn back the last change; None when there is none."""
+        return self._turned(self._require_project().undo())
+
+    def redo(self) -> Record | None:
+        """Repeat what was turned back last; None when there is nothing."""
+        return self._turned(self._require_project().redo())
+
+    def undo_to(self, row: int) -> list[Record]:
+        """Turn back every change from the last one to the one of this row, it included.
+
+        Raises
+        ------
+        InputError
+            If that change does not stand any more.
+        """
+        project = self._require_project()
+        rows = project.undoable()
+        if row not in rows:
+            raise InputError(f"Change {row} was turned back already, or is where the project starts.")
+        records = [record for _ in rows[rows.index(row) :] if (record := project.undo()) is not None]
+        self._turned(records[-1])
+        return records
+
+    def _turned(self, record: Record | None) -> Record | None:
+        if record is None or self.project is None:
+            return None
+        self.settle()
+        region = self.project.record(record.target).region if record.target else ""
+        if region:
+            self.queue.go_to(region)
+        # a key must never settle a region that is not on the canvas
+        self._put_down_if(lambda current: current.case_id != record.case_id)
+        return record
+
+    def _put_down_if(self, condition: Any) -> None:
+        if self.queue.current is not None and condition(self.queue.current):
+            self.queue.put_down()
+
+    def _require_project(self) -> Project:
+        if self.project is None:
+            raise InputError("Open a project first.")
+        return self.project
+
+
+def _around(box: Box, shape: tuple[int, ...]) -> Box:
+    """A box with its surroundings, about as high as wide, inside of an image."""
+    edge = max(*box.shape, LEAST_WINDOW) * 3 // 2
+    middles = [(a + b) // 2 for a, b in zip(box.start, box.stop, strict=True)]
+    start = tuple(max(middle - edge // 2 - 1, 0) for middle in middles)
+    stop = tuple(min(middle + edge // 2 + 1, whole) for middle, whole in zip(middles, shape, strict=True))
+    return Box(start, stop)
+
+
+def _require_classes(project: Project, label: NDArray[np.integer]) -> None:
+    """Refuse numbers that napari lets a person paint: in the project each would be a class that does not exist."""
+    unknown = ~np.isin(label, [*(info.index for info in project.classes), IGNORE])
+    if unknown.any():
+        known = ", ".join(f"{info.index} ({info.name})" for info in project.classes)
+        raise InputError(
+            f"Label {label[unknown].flat[0]} is no class of this project, so the stroke was taken back; paint with "
+            f"one of {known}."
+        )

@@ -1,0 +1,257 @@
+"""Arrays as zarr (version 3) lays them out on disk, read and written without its event loop.
+
+zarr hands every access to other threads and back, some milliseconds each time and many more while training keeps the
+processors busy; a stroke takes seven. The arrays of a project are of one kind only, numbers in chunks packed by blosc,
+so this is all that it takes; zarr reads and writes them as its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import google_crc32c
+import numpy as np
+from numcodecs import Blosc
+
+from src_core.data.case import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+METADATA = "zarr.json"
+COMPLETE = "complete"
+"""Attribute of arrays each of whose chunks has a file, also when it is all zeros: one that is missing was lost."""
+
+_EDGES = {1: 65536, 2: 512, 3: 64}
+"""Length of a chunk along each axis in space, px: a stroke rewrites little, and a whole image is still few files."""
+
+_LEVEL = 3
+_GROUP = {"zarr_format": 3, "node_type": "group"}
+_PACKED = [["bytes", "blosc"], ["bytes", "blosc", "crc32c"]]
+_SEAL = 4  # bytes of a checksum
+_HEADER = 16  # of blosc; the last four bytes are the length of the whole
+_packer = Blosc(cname="zstd", clevel=_LEVEL, shuffle=Blosc.AUTOSHUFFLE)
+
+Slices = tuple[slice, ...]
+
+
+def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the chunks of an array; channels, at most four of them, stay together."""
+    axes = len(shape) - 1 if len(shape) > 2 and shape[-1] <= 4 else len(shape)
+    edge = _EDGES.get(axes, 32)
+    return tuple(max(1, min(edge, length)) for length in shape[:axes]) + shape[axes:]
+
+
+def write_group(folder: Path, attributes: dict[str, Any] | None = None) -> None:
+    """Make a group, which is a folder of arrays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / METADATA).write_text(json.dumps({**_GROUP, "attributes": attributes or {}}), encoding="utf-8")
+
+
+def write_array(folder: Path, values: NDArray[Any]) -> None:
+    """Make an array with its values, each chunk with a checksum.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the array; may not exist.
+    values : array
+        Of numbers.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or may not be written; what was written stays then.
+    """
+    values = np.asarray(values)
+    values = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    folder.mkdir(parents=True)
+    (folder / METADATA).write_text(json.dumps(_describe(values.shape, values.dtype)), encoding="utf-8")
+    ChunkedArray(folder).write(Box.whole(values.shape), values)
+
+
+def _describe(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """What zarr writes for such an array."""
+    bytes_: dict[str, Any] = {"name": "bytes"}
+    if dtype.itemsize > 1:
+        bytes_["configuration"] = {"endian": "little"}
+    shuffle = "shuffle" if dtype.itemsize > 1 else "bitshuffle"  # what blosc chooses by itself
+    blosc = {"typesize": dtype.itemsize, "cname": "zstd", "clevel": _LEVEL, "shuffle": shuffle, "blocksize": 0}
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk_shape(shape))}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+        "fill_value": dtype.type(0).item(),
+        "codecs": [bytes_, {"name": "blosc", "configuration": blosc}, {"name": "crc32c"}],
+        "attributes": {COMPLETE: True},
+    }
+
+
+class ChunkedArray:
+    """One array on disk.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Attributes
+    ----------
+    shape : tuple of int
+
+    Raises
+    ------
+    OSError
+        If it is missing.
+    ValueError
+        If its description makes no sense, or is of another kind of array than projects have.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        facts = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        try:
+            codecs = [codec["name"] for codec in facts["codecs"]]
+            if facts["zarr_format"] != 3 or codecs not in _PACKED or facts["chunk_grid"]["name"] != "regular":
+                raise ValueError(f"arrays packed by {', '.join(codecs)} are not used in projects")
+            self.shape = tuple(facts["shape"])
+            self._chunks = tuple(facts["chunk_grid"]["configuration"]["chunk_shape"])
+            self._dtype = np.dtype(facts["data_type"]).newbyteorder("<")
+            self._separator = facts["chunk_key_encoding"]["configuration"]["separator"]
+            self._fill = facts["fill_value"]
+            self._sealed = "crc32c" in codecs
+            self._complete = bool(facts.get("attributes", {}).get(COMPLETE))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{folder / METADATA} makes no sense: {error!r}") from error
+
+    def read(self, box: Box | None = None) -> NDArray[Any]:
+        """The values, or those of a box.
+
+        Raises
+        ------
+        OSError
+            If a chunk is missing that must have a file, or cannot be read.
+        ValueError
+            If a chunk is damaged.
+        """
+        box = self._full(box)
+        values = np.empty(box.shape, self._dtype)
+        for place, inside, of_box in self._parts(box):
+            values[of_box] = self._block(place)[inside]
+        return values
+
+    def write(self, box: Box, values: NDArray[Any]) -> set[Path]:
+        """Write the values of a box, each chunk whole or not at all.
+
+        Returns
+        -------
+        set of Path
+            Files and folders that were changed.
+
+        Raises
+        ------
+        OSError, ValueError
+            As in :meth:`read`, of a chunk that is changed in part; and if the disk is full or may not be written.
+        """
+        touched: set[Path] = set()
+        for place, inside, of_box in self._parts(self._full(box)):
+            part = values[of_box]
+            whole = part.shape == self._extent(place)
+            block = np.full(self._chunks, self._fill, self._dtype) if whole else self._block(place).copy()
+            block[inside] = part
+            touched |= self._put(self._file(place), block)
+        return touched
+
+    def _full(self, box: Box | None) -> Box:
+        """A box may leave out the channels."""
+        whole = Box.whole(self.shape)
+        if box is None:
+            return whole
+        axes = len(box.start)
+        return Box(box.start + whole.start[axes:], box.stop + whole.stop[axes:])
+
+    def _parts(self, box: Box) -> Iterator[tuple[tuple[int, ...], Slices, Slices]]:
+        """Chunks that a box meets: place, the common part as seen from the chunk, and as seen from the box."""
+        edges = list(zip(box.start, box.stop, self._chunks, strict=True))
+        for place in itertools.product(*(range(a // step, -(-b // step)) for a, b, step in edges)):
+            common = [
+                (max(a, index * step), min(b, (index + 1) * step), index * step, a)
+                for index, (a, b, step) in zip(place, edges, strict=True)
+            ]
+            inside = tuple(slice(low - corner, high - corner) for low, high, corner, _ in common)
+            of_box = tuple(slice(low - start, high - start) for low, high, _, start in common)
+            yield place, inside, of_box
+
+    def _extent(self, place: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the part of a chunk that lies in the array."""
+        return tuple(
+            min(step, edge - index * step) for index, step, edge in zip(place, self._chunks, self.shape, strict=True)
+        )
+
+    def _file(self, place: tuple[int, ...]) -> Path:
+        name: str = self._separator.join(["c", *map(str, place)])
+        return self.folder / name
+
+    def _block(self, place: tuple[int, ...]) -> NDArray[Any]:
+        path = self._file(place)
+        try:
+            packed = path.read_bytes()
+        except FileNotFoundError:
+            if self._complete or not self.folder.is_dir():
+                raise
+            return np.full(self._chunks, self._fill, self._dtype)
+        try:
+            return np.frombuffer(unpack(packed, sealed=self._sealed), self._dtype).reshape(self._chunks)
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+
+    def _put(self, path: Path, block: NDArray[Any]) -> set[Path]:
+        packed = pack(block, sealed=self._sealed)
+        if self._separator == "/":
+            path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        try:
+            partial.write_bytes(packed)
+            os.replace(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        folders = itertools.takewhile(lambda folder: folder != self.folder.parent, path.parents)
+        return {path, *folders}
+
+
+def pack(values: NDArray[Any], *, sealed: bool = True) -> bytes:
+    """Compress values, by default with a checksum at the end."""
+    packed = bytes(_packer.encode(np.ascontiguousarray(values)))
+    return packed + _seal(packed) if sealed else packed
+
+
+def unpack(packed: bytes, *, sealed: bool = True) -> bytes:
+    """What :func:`pack` was given, as bytes.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        If it was cut short or changed.
+    """
+    if sealed:
+        packed, told = packed[:-_SEAL], packed[-_SEAL:]
+        if _seal(packed) != told:
+            raise ValueError("it does not fit its checksum")
+    if len(packed) < _HEADER or int.from_bytes(packed[12:16], "little") != len(packed):
+        raise ValueError("it was cut short")
+    values: bytes = _packer.decode(packed)
+    return values
+
+
+def _seal(packed: bytes) -> bytes:
+    value: int = google_crc32c.value(packed)
+    return value.to_bytes(_SEAL, "little")
