@@ -166,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--reviews", type=int, default=200, help="of each setting")
-    parser.add_argument("--first", type=int, default=1000, help="seed of the first; below 1000 were looked at before")
+    parser.add_argument("--first", type=int, default=2000, help="seed of the first; below 2000 were looked at before")
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     arguments = parser.parse_args()
     lines = arguments.results.read_text(encoding="utf-8").splitlines() if arguments.results.is_file() else []

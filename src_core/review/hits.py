@@ -33,7 +33,10 @@ SPREAD = (0.8, 0.5, 0.5)
 to be wrong may be 3.7 times what trust says, or that part of it, in nine projects of ten."""
 
 CONCENTRATIONS = (0.3, 1.0, 3.0, 10.0)
-ALONE = 0.4
+WEIGHT = 0.5
+"""Of a finding: regions of one image are wrong together, and the line is only nearly right, so each counts half."""
+
+ALONE = 0.1
 """Concentration by which the regions that wait vary around their mean: nearly all or nothing. Small regions vary more
 than the large ones that were decided first, so what those tell of k is not carried over."""
 
@@ -167,7 +170,8 @@ class HitModel:
         ones = np.ones_like(cells.odds)
         self._design = np.stack([ones, cells.odds - middle[0], cells.size - middle[1]], axis=1)
         found = cells.counts.sum(axis=1) > 0
-        self._counts, self._found_odds, self._found_design = cells.counts[found], cells.odds[found], self._design[found]
+        self._counts, self._found_odds = WEIGHT * cells.counts[found], cells.odds[found]
+        self._found_design = self._design[found]
         self._prior = 1 / np.square(SPREAD)
 
     def shifts(self) -> Floats:
