@@ -51,6 +51,8 @@ SETTINGS = {
     "underconfident": Setting(0.6, 0.0),
     "too trusting": Setting(1.0, 0.7),
     "too doubting": Setting(1.0, -0.7),
+    "far overconfident": Setting(2.5, 0.0),
+    "far too trusting": Setting(1.0, 1.6),
 }
 
 NOISE: tuple[tuple[Recipe, float], ...] = (("markov", 0.2), ("quality", 0.2), ("biased", 0.3))

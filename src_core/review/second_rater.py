@@ -104,6 +104,7 @@ class SecondRaterSession:
         self._sample = sample_of(project, author)
         self._items = project.samples.items(self._sample.id)
         self._place: int | None = None
+        self._shown: Shown | None = None
         self._since = clock()
 
     @property
@@ -114,7 +115,7 @@ class SecondRaterSession:
     @property
     def current(self) -> Shown | None:
         """The item in hand; None before the first :meth:`next`, and when all are answered."""
-        return None if self._place is None else self._show(self._items[self._place])
+        return self._shown
 
     def waiting(self) -> Iterator[Shown]:
         """All items without an answer, in their order; nothing is taken in hand."""
@@ -136,11 +137,12 @@ class SecondRaterSession:
         InputError
             If there is none.
         """
-        if number is not None and not 0 <= number < len(self._items):
-            raise InputError(f"There is no item {number}; there are {len(self._items)}, counted from 0.")
+        if number is not None:
+            self._check(number)
         self._place = number
+        self._shown = None if number is None else self._show(self._items[number])
         self._since = self._clock()
-        return self.current
+        return self._shown
 
     def answer(self, answer: Answer, painted: NDArray[np.uint8] | None = None) -> Shown | None:
         """Answer the item in hand, for good at once, and take the next one.
@@ -168,7 +170,7 @@ class SecondRaterSession:
 
     def answer_item(self, number: int, answer: Answer) -> None:
         """Answer an item by its number, as from a list; nobody knows how long that took."""
-        self.go_to(number)
+        self._check(number)
         self._rate(self._items[number], answer, None, None)
 
     def undo(self) -> Shown | None:
@@ -181,6 +183,10 @@ class SecondRaterSession:
         self._project.samples.rate(Rating(**{**values, "target": last.id}))
         return self.go_to(last.item)
 
+    def _check(self, number: int) -> None:
+        if not 0 <= number < len(self._items):
+            raise InputError(f"There is no item {number}; there are {len(self._items)}, counted from 0.")
+
     def _rate(self, item: Item, answer: Answer, painted: NDArray[np.uint8] | None, seconds: float | None) -> None:
         if (painted is not None) != (answer == Answer.PAINTED):
             raise InputError(
@@ -188,7 +194,7 @@ class SecondRaterSession:
                 "expected a painting with 'painted', and with no other answer."
             )
         if painted is not None:
-            painted = painted if painted.shape == item.box.shape else painted[item.box.slices]
+            painted = self._cut(item, painted)
         self._project.samples.rate(
             Rating(
                 author=self._author,
@@ -203,6 +209,16 @@ class SecondRaterSession:
                 painted=painted,
             )
         )
+
+    def _cut(self, item: Item, painted: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The box of a painting that is of the box, or of the whole image."""
+        shape = self._project.case(item.case_id).shape
+        if painted.shape not in (item.box.shape, shape):
+            raise InputError(
+                f"The painting of item {item.number} is {painted.shape}, expected {item.box.shape} as its box or "
+                f"{shape} as its image."
+            )
+        return painted if painted.shape == item.box.shape else painted[item.box.slices]
 
     def _show(self, item: Item) -> Shown:
         case = self._project.case(item.case_id)

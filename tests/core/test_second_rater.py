@@ -287,6 +287,8 @@ def test_painting_belongs_to_its_answer(project):
         session.answer(Answer.PAINTED)
     with pytest.raises(InputError, match="a painting is there"):
         session.answer(Answer.KEEP, shown.label)
+    with pytest.raises(InputError, match=r"is \(3, 3\), expected"):
+        session.answer(Answer.PAINTED, np.zeros((3, 3), np.uint8))
     session.answer(Answer.PAINTED, shown.proposed)  # of the whole image; its box is kept
     (rating,) = project.samples.ratings(sample_of(project, "bob").id)
     assert np.array_equal(rating.painted, shown.proposed[shown.box.slices])

@@ -67,6 +67,13 @@ def test_every_method_trains_and_scores(make_project, tiny, method):
         assert (found.read_map(trusted.id, "trust") == 1).all()
         assert np.array_equal(found.read_map(trusted.id, "proposed"), project.read_label(trusted))
         assert [row.image for row in found.images()][-1] in {case.name for case in project.cases}
+        for row in found.images():
+            trust, inside = (found.read_map(row.case_id, key) for key in ("trust", "regions"))
+            verified = project.read_verified(project.case(row.case_id))
+            outside = (inside == 0) & (verified == 0)
+            assert row.row == project.version()[1]
+            assert row.rest.doubted_pixels + row.rest.trusted_pixels == outside.sum()
+            assert row.rest.doubted_wrong + row.rest.trusted_wrong == pytest.approx((1 - trust)[outside].sum(), abs=0.1)
 
 
 def weights_of(path, name):
