@@ -289,6 +289,23 @@ def test_a_damaged_mask_is_made_anew_from_the_record(path, name, damage, caplog)
     assert "made anew from the record" in caplog.text
 
 
+def test_a_damaged_mask_on_a_full_disk_is_read_from_the_record(path, monkeypatch):
+    with Project.open(path) as project:
+        told = masks(project)
+    cut(chunk(path, "label"))
+
+    def full(*_args):
+        raise OSError(28, "full")
+
+    with Project.open(path, write=True) as project:
+        with monkeypatch.context() as patched:
+            patched.setattr("src_core.store.chunks.os.replace", full)
+            assert masks(project) == told
+        assert problems_of(project) != []
+        assert masks(project) == told
+        assert problems_of(project) == []
+
+
 @pytest.mark.parametrize("damage", DAMAGES, ids=IDS)
 @pytest.mark.parametrize("name", ["image", "given"])
 def test_a_damaged_image_is_said(path, name, damage):
