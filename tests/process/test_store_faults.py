@@ -95,7 +95,7 @@ def act(project, path):
         build_project(disk / "new", cases("a", 0), CLASSES).close()
 
 path = disk / "p.metadcseg"
-for leave in range(0, 200_000, 4096):
+for leave in range(0, 400_000, 4096):
     subprocess.run(["rm", "-rf", *disk.glob("*"), *disk.glob(".*.partial")])
     with build_project(path, cases("ab", 0), CLASSES) as project:
         stroke(project, 0)
