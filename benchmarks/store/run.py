@@ -149,6 +149,16 @@ def _changes(project: Project, rng: np.random.Generator, repeats: int) -> Iterat
     for _ in range(repeats):
         both.time(confirm)
     yield both
+    apart = Timing("confirm two strokes in opposite corners of the image, in one go")
+    for _ in range(3):
+        for start in (0, BIG - 8):
+            box = Box((start, start), (start + 8, start + 8))
+            change = decisions.edit(project, case, box, 1 - project.read_label(case, box))
+            assert change is not None
+            project.commit(change)
+        near = region(0, "a", box, 1)
+        apart.time(lambda near=near: project.commit(decisions.confirm(project, near, np.ones(near.box.shape, bool))))
+    yield apart
     whole = Timing("verify the whole image")
     for _ in range(3):
         whole.time(lambda: project.commit(decisions.verify_image(project, case)))
@@ -171,9 +181,9 @@ def big_project(folder: Path, images: int, rows: int) -> Iterator[Timing]:
             rest.time(lambda number=number: decide(project, number))
         yield rest
         yield from _answers(project, rows)
-        half = Timing("verify the whole project")
-        half.time(lambda: problems_of(project))
-        yield half
+        verify = Timing("verify the whole project")
+        verify.time(lambda: problems_of(project))
+        yield verify
     yield from _opened(folder / "many", f"open it with {rows:,} rows in its record", "2,000 ms")
 
 

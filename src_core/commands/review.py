@@ -46,10 +46,10 @@ def decide(arguments: argparse.Namespace) -> int:
 def _change(project: Project, run: Run, region: Region, decision: str) -> Change:
     if decision == "skip":
         return decisions.skip(region, run.name)
-    mask = run.read_map(region.case_id, "regions") == region.number
+    mask = run.read_map(region.case_id, "regions", region.box) == region.number
     if decision == "keep":
         return decisions.keep(project, region, mask, run.name)
-    return decisions.accept(project, region, mask, run.read_map(region.case_id, "proposed"), run.name)
+    return decisions.accept(project, region, mask, run.read_map(region.case_id, "proposed", region.box), run.name)
 
 
 def read_decisions(path: Path, columns: list[str], hint: str) -> list[tuple[int, str, str]]:

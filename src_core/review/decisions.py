@@ -155,7 +155,7 @@ def _settle(
     case = project.case(region.case_id)
     label, verified = project.read_labels(case, region.box)
     inside = inside & (wanted != IGNORE)
-    if region.id not in project.decisions():
+    if project.decision(region.id) in (None, Action.SKIP):  # this very region may be decided anew
         inside = inside & ~is_verified(verified)
     label = np.where(inside, wanted, label).astype(np.uint8)
     kinds = kinds_of(project.read_given(case, region.box), label)

@@ -61,11 +61,13 @@ class ArrayStore:
             chunks.write_array(self._folder(case_id, name), values)
 
     def replace(self, case_id: int, name: str, values: NDArray[Any]) -> None:
-        """Write an array anew in place of one that is damaged or missing."""
+        """Write an array anew in place of one that is damaged, missing, or of an older version."""
+        folder, beside = self._folder(case_id, name), self._folder(case_id, name + ".partial")
+        shutil.rmtree(beside, ignore_errors=True)
+        chunks.write_array(beside, values)
         self._open.pop((case_id, name), None)
-        folder = self._folder(case_id, name)
         shutil.rmtree(folder, ignore_errors=True)
-        chunks.write_array(folder, values)
+        beside.rename(folder)
         self._touched.update([folder, *folder.iterdir()])
 
     def read(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
@@ -82,7 +84,7 @@ class ArrayStore:
             raise self._damaged(case_id, name) from error
 
     def write(self, case_id: int, name: str, box: Box, values: NDArray[np.uint8]) -> None:
-        """Write a box of an array.
+        """Write a box of an array. One of an older version, without checksums, is made anew with them.
 
         Raises
         ------
@@ -92,7 +94,13 @@ class ArrayStore:
             If a chunk that is changed in part cannot be read.
         """
         try:
-            self._touched |= self._array(case_id, name).write(box, values)
+            array = self._array(case_id, name)
+            if array.sealed:
+                self._touched |= array.write(box, values)
+                return
+            whole = array.read()
+            whole[box.slices] = values
+            self.replace(case_id, name, whole)
         except (FileNotFoundError, ValueError) as error:
             raise self._damaged(case_id, name) from error
 

@@ -106,6 +106,8 @@ class ChunkedArray:
     Attributes
     ----------
     shape : tuple of int
+    sealed : bool
+        Its chunks have checksums.
 
     Raises
     ------
@@ -127,7 +129,7 @@ class ChunkedArray:
             self._dtype = np.dtype(facts["data_type"]).newbyteorder("<")
             self._separator = facts["chunk_key_encoding"]["configuration"]["separator"]
             self._fill = facts["fill_value"]
-            self._sealed = "crc32c" in codecs
+            self.sealed = "crc32c" in codecs
             self._complete = bool(facts.get("attributes", {}).get(COMPLETE))
         except (KeyError, TypeError) as error:
             raise ValueError(f"{folder / METADATA} makes no sense: {error!r}") from error
@@ -209,12 +211,12 @@ class ChunkedArray:
                 raise
             return np.full(self._chunks, self._fill, self._dtype)
         try:
-            return np.frombuffer(unpack(packed, sealed=self._sealed), self._dtype).reshape(self._chunks)
+            return np.frombuffer(unpack(packed, sealed=self.sealed), self._dtype).reshape(self._chunks)
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
 
     def _put(self, path: Path, block: NDArray[Any]) -> set[Path]:
-        packed = pack(block, sealed=self._sealed)
+        packed = pack(block, sealed=self.sealed)
         if self._separator == "/":
             path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")

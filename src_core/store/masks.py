@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src_core.errors import ProjectDamagedError, storage_errors
+from src_core.errors import ProjectDamagedError, StorageError, storage_errors
 from src_core.store import arrays, database, history
 from src_core.store.durable import Syncer
 
@@ -122,8 +122,15 @@ class Masks:
             return self._store.read(case.id, name, box)
         except ProjectDamagedError as error:
             logger.warning("%s It is made anew from the record.", error)
-            values = self.restore(case)[NAMES.index(name)] if self._writable else self.replay(case)[NAMES.index(name)]
+            values = self._made_anew(case)[NAMES.index(name)]
             return values if box is None else values[box.slices]
+
+    def _made_anew(self, case: CaseInfo) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        try:
+            return self.restore(case) if self._writable else self.replay(case)
+        except StorageError as error:
+            logger.warning("%s", error)
+            return self.replay(case)
 
     def replay(self, case: CaseInfo) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Label and verified mask, made from the given mask and the record alone.

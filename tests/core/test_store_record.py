@@ -79,6 +79,22 @@ def test_a_later_decision_settles_unsure_pixels(project):
     assert Verified.UNSURE not in project.verified_counts()[case.id]
 
 
+def test_what_somebody_vouched_for_meanwhile_stays_unless_it_is_the_same_question(project):
+    case = project.cases[-1]
+    half = everywhere()
+    half[:2] = False
+    before = project.read_label(case, BOX)
+    project.commit(decisions.skip(region(case)))
+    other = Region(**{**region(case).__dict__, "id": "another"})
+    project.commit(decisions.keep(project, other, half))
+    turned = 1 - before
+    project.commit(decisions.accept(project, region(case), everywhere(), turned))
+    assert np.array_equal(project.read_label(case, BOX), np.where(half, before, turned))
+    project.commit(decisions.keep(project, region(case), everywhere()))
+    project.commit(decisions.accept(project, region(case), everywhere(), turned))
+    assert np.array_equal(project.read_label(case, BOX), turned)
+
+
 def test_provenance_tells_whose_hand_it_was(project, tmp_path):
     case = project.cases[-1]
     given = project.read_given(case)

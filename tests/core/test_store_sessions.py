@@ -18,7 +18,7 @@ from zarr.codecs import BloscCodec
 from src_core.data.case import Box
 from src_core.data.scores import ImageScore, Region
 from src_core.errors import InputError, ProjectDamagedError, ProjectError, StorageError
-from src_core.store import arrays, database, durable, ranking, upgrades
+from src_core.store import arrays, chunks, database, durable, ranking, upgrades
 from src_core.store.copy import copy_project
 from src_core.store.create import NewCase, build_project
 from src_core.store.durable import Syncer, sync_tree
@@ -91,7 +91,11 @@ def test_a_project_of_version_2_is_read_upgraded_and_goes_on(make_project):
             assert all(np.array_equal(one, other) for one, other in zip(told, now, strict=True))
             assert project._db.execute("PRAGMA user_version").fetchone()[0] == (upgrades.VERSION if write else 2)
     with Project.open(path, write=True) as project:
+        case = project.cases[-1]
+        label = project.path / "arrays.zarr" / "cases" / f"{case.id:06d}" / "label"
+        assert not chunks.ChunkedArray(label).sealed
         stroke(project, 0, Box((0, 0), (30, 30)))
+        assert chunks.ChunkedArray(label).sealed
         project.undo()
         project.undo()
         assert problems_of(project) == []

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from tests.process.disk import Disk
 
 ROOT = Path(__file__).parents[2]
 SIDE = 24
+_connect = sqlite3.connect
 CLASSES = (
     ClassInfo(index=0, name="background", value=0, color="#000000"),
     ClassInfo(index=1, name="organ", value=255, color="#56B4E9"),
@@ -189,15 +192,21 @@ def run_hooked(work: Any, folder: str, kill_before: int | None) -> steps.Outcome
             opens = event == "open" and isinstance(args[2], int) and args[2] & (os.O_CREAT | os.O_TRUNC)
             if (changes or opens) and str(args[0]).startswith(folder):
                 step()
-            elif event == "sqlite3.connect/handle":
-                args[0].set_trace_callback(step)
+
+        def connect(*args: Any, **more: Any) -> sqlite3.Connection:
+            connection = _connect(*args, **more)
+            connection.set_trace_callback(step)
+            return connection
 
         status = 91
         try:
             sys.addaudithook(hook)
+            sqlite3.connect = connect
             work()
             status = 0
         finally:
+            if status:
+                traceback.print_exc()
             os._exit(status)
     os.close(writer)
     taken = 0

@@ -11,10 +11,30 @@ import pytest
 from src_core.report.gather import gather
 from src_core.report.write import export_report
 from src_core.store.project import Project
-from tests.process.test_store_crash import CHILD
 from tests.reviewed import reviewed_project
 
 pytestmark = pytest.mark.process
+
+WRITER = """
+import sys
+import numpy as np
+from src_core.data.case import Box
+from src_core.store.journal import Action, Change, Patch
+from src_core.store.project import Project
+
+rng = np.random.default_rng(int(sys.argv[2]))
+with Project.open(sys.argv[1], write=True) as project:
+    case = project.cases[-1]
+    while True:
+        if project.can_undo and rng.random() < 0.3:
+            record = project.undo()
+        else:
+            y, x = rng.integers(0, 40, 2)
+            box = Box((int(y), int(x)), (int(y) + 20, int(x) + 20))
+            values = [rng.integers(0, 2, (20, 20)).astype(np.uint8) for _ in range(2)]
+            record = project.commit(Change(case.id, Action.EDIT, Patch(box, *values)))
+        print(record.id, flush=True)
+"""
 
 HALF = """
 import sys
@@ -44,7 +64,7 @@ def labels_after(project, case, row):
 
 def test_figures_are_of_one_moment_while_another_process_writes(make_project):
     path = make_project()
-    writer = subprocess.Popen([sys.executable, "-c", CHILD, str(path), "0"], stdout=subprocess.PIPE, text=True)
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path), "0"], stdout=subprocess.PIPE, text=True)
     try:
         rows = []
         for _ in range(5):

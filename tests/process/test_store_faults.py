@@ -95,7 +95,7 @@ def act(project, path):
         build_project(disk / "new", cases("a", 0), CLASSES).close()
 
 path = disk / "p.metadcseg"
-for leave in range(0, 200_000, 4096):
+for leave in range(0, 400_000, 4096):
     subprocess.run(["rm", "-rf", *disk.glob("*"), *disk.glob(".*.partial")])
     with build_project(path, cases("ab", 0), CLASSES) as project:
         stroke(project, 0)
@@ -287,6 +287,23 @@ def test_a_damaged_mask_is_made_anew_from_the_record(path, name, damage, caplog)
         writer.undo()
         assert masks(writer) == told
     assert "made anew from the record" in caplog.text
+
+
+def test_a_damaged_mask_on_a_full_disk_is_read_from_the_record(path, monkeypatch):
+    with Project.open(path) as project:
+        told = masks(project)
+    cut(chunk(path, "label"))
+
+    def full(*_args):
+        raise OSError(28, "full")
+
+    with Project.open(path, write=True) as project:
+        with monkeypatch.context() as patched:
+            patched.setattr("src_core.store.chunks.os.replace", full)
+            assert masks(project) == told
+        assert problems_of(project) != []
+        assert masks(project) == told
+        assert problems_of(project) == []
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=IDS)

@@ -105,6 +105,7 @@ class Model:
         inside = np.zeros((SIDE, SIDE), bool)
         inside[start[0] : stop[0], start[1] : stop[1]] = True
         vouched = (kinds != Verified.NO) & (kinds != Verified.UNSURE)
+        anew = new.decisions.get(f"{case}#{tuple(start)}{tuple(stop)}", "skip") != "skip"
         if do == "edit":
             differs = inside & (now != label)
             if not differs.any():
@@ -117,10 +118,10 @@ class Model:
             kinds[:] = self.kinds(case, now)
         elif do != "skip":
             if do == "accept":
-                inside &= label != 255
+                inside &= (label != 255) & (anew | ~vouched)
                 now[inside] = label
             elif do == "keep":
-                inside &= now != 255
+                inside &= (now != 255) & (anew | ~vouched)
             else:
                 inside |= (now != self.given[case]) & ~vouched
             kinds[inside] = self.kinds(case, now)[inside]
