@@ -109,9 +109,9 @@ class CaseInfo:
     name : str
         The stem of the image file; the id a person sees.
     shape : tuple of int
-        Spatial shape, ``(H, W)``; px.
+        Spatial shape, ``(H, W)`` or of a volume ``(Z, H, W)``; px.
     channels : int
-        1 (stored as ``(H, W)``) or more (stored as ``(H, W, channels)``).
+        1 (stored with the spatial shape) or more (stored with the channels as last axis).
     spacing : tuple of float
         Size of a pixel along each spatial axis; ``unit``.
     unit : str

@@ -34,13 +34,15 @@ class NewCase:
     Attributes
     ----------
     name : str
-    image : array, (H, W) or (H, W, channels)
-    given : array, uint8, (H, W)
+    image : array, (H, W), (H, W, channels), (Z, H, W) or (Z, H, W, channels)
+    given : array, uint8, (H, W) or (Z, H, W)
         Class index, 255 where there is no label.
-    clean : array, uint8, (H, W), optional
+    clean : array, uint8, as ``given``, optional
         A trusted mask: the image is verified everywhere it has a label.
-    spacing : tuple of float
+    spacing : tuple of float, optional
+        One a space axis, in the order of the array; 1 each when left out.
     unit : str
+        Of the spacing: ``px`` or ``mm``.
     image_path, mask_path : str
     encoding : MaskEncoding
     """
@@ -49,7 +51,7 @@ class NewCase:
     image: NDArray[Any]
     given: NDArray[np.uint8]
     clean: NDArray[np.uint8] | None = None
-    spacing: tuple[float, ...] = (1.0, 1.0)
+    spacing: tuple[float, ...] = ()
     unit: str = "px"
     image_path: str = ""
     mask_path: str = ""
@@ -168,8 +170,8 @@ def _add(db: sqlite3.Connection, store: arrays.ArrayStore, case_id: int, case: N
         id=case_id,
         name=case.name,
         shape=case.given.shape,
-        channels=1 if case.image.ndim == 2 else case.image.shape[2],
-        spacing=case.spacing,
+        channels=1 if case.image.ndim == case.given.ndim else case.image.shape[-1],
+        spacing=case.spacing or (1.0,) * case.given.ndim,
         unit=case.unit,
         image_path=case.image_path,
         mask_path=case.mask_path,
@@ -194,13 +196,13 @@ def _record_import(db: sqlite3.Connection, case_id: int, given: NDArray[np.uint8
 
 def _check(case: NewCase) -> None:
     for what, shape in (
-        ("image", case.image.shape[:2]),
+        ("image", case.image.shape[: case.given.ndim]),
         ("trusted mask", None if case.clean is None else case.clean.shape),
     ):
         if shape is not None and shape != case.given.shape:
             raise InputError(
-                f"{case.name}: the {what} is {shape[0]} x {shape[1]} px and the mask {case.given.shape[0]} x "
-                f"{case.given.shape[1]}; expected the same size."
+                f"{case.name}: the {what} is {' x '.join(map(str, shape))} px and the mask "
+                f"{' x '.join(map(str, case.given.shape))}; expected the same size."
             )
 
 
