@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from platformdirs import user_config_path
 
 from src_core.errors import storage_errors
+from src_core.store.reading import read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ def default_path() -> Path:
 def load(path: Path) -> Preferences:
     """Read the file; what cannot be read counts as not set, and is logged."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_object(path)
         author, keys = values.get("author", ""), values.get("keys", {})
         if isinstance(author, str) and all(isinstance(text, str) for pair in keys.items() for text in pair):
             return Preferences(author=author, keys=keys)

@@ -48,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
         _add_export,
         _add_report,
         _add_predict,
+        _add_runs,
+        _add_export_model,
         _add_info,
         _add_window,
     ):
@@ -87,7 +89,9 @@ def _add_create(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "train", "train a run; what is verified meanwhile is taken up at the next epoch")
     parser.add_argument("project", metavar="PROJECT")
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="standard", help="default: standard")
+    parser.add_argument("--preset", choices=sorted(PRESETS), help="default: standard")
+    parser.add_argument("--settings", metavar="FILE", help="a run.json: train as that run was; other options go first")
+    parser.add_argument("--suggest", action="store_true", help="fit the preset to images and machine, and say why")
     methods = ("metadcseg", "l2b", "teacher", "mixed", "finetune", "noisy", "clean")
     parser.add_argument("--method", choices=methods, help="metadcseg, or a baseline to compare it with")
     parser.add_argument("--epochs", type=int, metavar="N")
@@ -241,6 +245,30 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.set_defaults(run=_lazily("src_core.commands.learning", "predict_command"))
+
+
+def _add_runs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "runs", "list the training runs, compare, rename or delete them")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    act = parser.add_mutually_exclusive_group()
+    act.add_argument("--use", metavar="RUN", help="review the scores of this run")
+    act.add_argument("--compare", nargs=2, metavar=("A", "B"), help="on verified pixels that neither learned from")
+    act.add_argument("--rename", nargs=2, metavar=("A", "B"), help="call run A B")
+    act.add_argument("--note", nargs=2, metavar=("RUN", "TEXT"), help="keep a note with a run")
+    act.add_argument("--delete", metavar="RUN", help="delete a run for good; masks and decisions stay")
+    act.add_argument("--delete-maps", metavar="RUN", help="delete its scores; 'metadcseg score' makes them again")
+    parser.set_defaults(run=_lazily("src_core.commands.runs", "runs_command"))
+
+
+def _add_export_model(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "export-model", "write the trained network for use elsewhere")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("directory", metavar="DIR", help="folder to make; it may not hold anything yet")
+    formats = ("onnx", "torchscript", "bioimageio", "safetensors")
+    parser.add_argument("--format", choices=formats, default="onnx", help="default: onnx")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest")
+    parser.set_defaults(run=_lazily("src_core.commands.models", "export_model_command"))
 
 
 def _add_info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -160,11 +160,12 @@ class TrainingSettings:
         hints = get_type_hints(type(self))
         for field in fields(self):
             self._check_type(field.name, hints[field.name])
-        for name, (low, high) in _RANGES.items():
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise SettingsError(
-                    f"Setting {name} is {value}, expected a number from {low:g} to {high:g}; change it and try again."
+                    f"Setting {name} is {_short(value)}, expected a number from {low:g} to {high:g}; change it and try "
+                    "again."
                 )
         for name, multiple in (("patch_size", 16), ("base_width", 8)):
             if getattr(self, name) % multiple:
@@ -178,13 +179,13 @@ class TrainingSettings:
         if choices:
             if value not in choices:
                 raise SettingsError(
-                    f"Setting {name} is {value!r}, expected one of {', '.join(choices)}; choose one of these."
+                    f"Setting {name} is {_short(value)}, expected one of {', '.join(choices)}; choose one of these."
                 )
             return
-        if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
             object.__setattr__(self, name, float(value))
         elif not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-            raise SettingsError(f"Setting {name} is {value!r}, expected {hint.__name__}; correct its type.")
+            raise SettingsError(f"Setting {name} is {_short(value)}, expected {hint.__name__}; correct its type.")
 
     @property
     def warmup_epochs(self) -> int:
@@ -212,11 +213,19 @@ class TrainingSettings:
         """
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
-            raise SettingsError(f"Unknown setting {unknown[0]!r}; remove it, or update the program that reads it.")
+            raise SettingsError(
+                f"Unknown setting {_short(unknown[0])}; remove it, or update the program that reads it."
+            )
         return cls(**values)
 
 
-_RANGES: dict[str, tuple[float, float]] = {
+def _short(value: Any) -> str:
+    """A value as it stands in a message; from a damaged file it may be a book."""
+    words = repr(value)
+    return words if len(words) <= 60 else words[:57] + "..."
+
+
+RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1),
     "threads": (0, 1024),
     "epochs": (1, 100_000),
@@ -260,6 +269,26 @@ PRESETS: dict[str, TrainingSettings] = {
     ),
 }
 """Settings by name: a look in minutes, the usual run, and a long one for a GPU."""
+
+PRESET_WORDS: dict[str, str] = {"quick": "Quick look", "standard": "Standard", "thorough": "Thorough"}
+
+METHOD_WORDS: dict[str, str] = {
+    "metadcseg": "MetaDCSeg",
+    "l2b": "Learning to bootstrap (a baseline)",
+    "teacher": "Teacher only (a baseline)",
+    "mixed": "All masks as they are (a baseline)",
+    "finetune": "All masks, then the verified ones (a baseline)",
+    "noisy": "Given masks only (a baseline)",
+    "clean": "Verified pixels only (a baseline)",
+}
+
+
+def changed_settings(settings: TrainingSettings) -> dict[str, Any]:
+    """Values that are not those of the preset, by name; the method and what only says where it runs left out."""
+    base = PRESETS[settings.preset]
+    free = ("method", "preset", "seed", "device", "threads")
+    names = [field.name for field in fields(TrainingSettings) if field.name not in free]
+    return {name: getattr(settings, name) for name in names if getattr(settings, name) != getattr(base, name)}
 
 
 def preset(name: str, **changes: Any) -> TrainingSettings:

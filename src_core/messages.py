@@ -69,8 +69,8 @@ class Message:
         try:
             values = json.loads(line)
             version, kind = values.pop("v"), values.pop("type")
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise WorkerError(f"Not a message of the training process: {line[:80]!r}.") from error
-        if version != VERSION or kind not in COMMANDS | EVENTS:
+        if version != VERSION or not isinstance(kind, str) or kind not in COMMANDS | EVENTS:
             raise WorkerError(f"Message {kind!r} of version {version} is not understood; expected version {VERSION}.")
         return cls(kind, values)

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 from src_core.commands.progress import TrainingProgress, bar
 from src_core.config import preset
+from src_core.errors import InputError
 from src_core.infer.predict import predict_folder
 from src_core.infer.score import score_run
 from src_core.store.project import Project
+from src_core.store.run_record import read_settings
+from src_core.train.autoconfig import machine_facts, project_facts, suggest
 from src_core.train.control import Control
 from src_core.train.run import train
 
@@ -27,11 +30,25 @@ INTERRUPTED = 130
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
     names = ("method", "epochs", "seed", "device", "threads")
     changes = {name: getattr(arguments, name) for name in names}
+    if arguments.settings and (arguments.resume or arguments.preset or arguments.suggest):
+        raise InputError("--settings brings all settings itself; leave out --preset, --suggest and --resume.")
+    if arguments.settings:
+        base = read_settings(Path(arguments.settings))
+        return replace(base, **{name: value for name, value in changes.items() if value is not None})
     if not arguments.resume:
-        return preset(arguments.preset, **changes)
+        settings = preset(arguments.preset or "standard", **changes)
+        return _suggested(arguments.project, settings) if arguments.suggest else settings
     with Project.open(arguments.project) as project:
         base = project.run(arguments.run_name, scored=False, trained=True).settings()
     return replace(base, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _suggested(project: str, settings: TrainingSettings) -> TrainingSettings:
+    with Project.open(project) as reader:
+        suggestion = suggest(project_facts(reader), machine_facts(), settings)
+    for choice in suggestion.choices:
+        print(f"{choice.name} = {choice.value}: {choice.why}", file=sys.stderr)
+    return suggestion.settings
 
 
 def train_command(arguments: argparse.Namespace) -> int:

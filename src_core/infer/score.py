@@ -6,6 +6,7 @@ the image.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,13 @@ from torch.nn import functional
 
 from src_core.config import TrainingSettings
 from src_core.data.case import IGNORE, is_verified
+from src_core.infer.held_out import HeldOut, compare_with_reviewed
 from src_core.messages import Message
 from src_core.meta.judge import Scale
 from src_core.meta.weights import log_posterior, pixel_weights, probability_of
 from src_core.review.regions import find_regions, image_score
 from src_core.store.project import Project
+from src_core.store.run_files import held
 from src_core.store.runs import ScoreWriter
 from src_core.train import checkpoint
 from src_core.train.cases import WorkCase, WorkingSet
@@ -191,8 +194,9 @@ def score_run(
     """
     if threads:
         torch.set_num_threads(threads)
-    with Project.open(project_path) as project:
+    with Project.open(project_path) as project, ExitStack() as stack:
         run = project.run(run_name, scored=False, trained=True)
+        stack.enter_context(held(run.path, "be scored"))
         header = checkpoint.read_header(run.path)
         settings = TrainingSettings.from_mapping(header["settings"])
         data = WorkingSet(project, settings.max_side)
@@ -202,21 +206,23 @@ def score_run(
         images: list[ImageScore] = []
         regions: list[Region] = []
         scorer = Scorer(learner, data.cases)
+        held_out = HeldOut(learner, checkpoint.learned_cases(header))
         for index, case in enumerate(data.cases):
             if control is not None and control.stopping:
                 writer.abandon()
                 return 0
-            found, quality = _score_case(project, scorer, index, case, writer)
+            found, quality = _score_case(project, scorer, held_out, index, case, writer)
             regions += found
             images.append(quality)
             listener(Message("scoring", {"done": index + 1, "total": len(data.cases)}))
         generation = writer.finish(images, regions)
+        compare_with_reviewed(project, run)
         listener(Message("scored", {"generation": generation, "regions": len(regions)}))
         return generation
 
 
 def _score_case(
-    project: Project, scorer: Scorer, index: int, case: WorkCase, writer: ScoreWriter
+    project: Project, scorer: Scorer, held_out: HeldOut, index: int, case: WorkCase, writer: ScoreWriter
 ) -> tuple[list[Region], ImageScore]:
     row = project.version()[1]
     label, verified = project.read_labels(case.info)
@@ -229,9 +235,11 @@ def _score_case(
         proposed=maps.proposed,
         verified=verified,
     )
+    by, unlearned = held_out.maps(index, case)
     writer.write(
         case.info.id,
         {
+            **unlearned,
             "trust": maps.trust,
             "alpha": maps.alpha,
             "beta": maps.beta,
@@ -239,6 +247,7 @@ def _score_case(
             "proposed": maps.proposed,
             "regions": numbers,
         },
+        held_out=by,
     )
     quality = image_score(
         case.info,

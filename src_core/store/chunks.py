@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import google_crc32c
@@ -17,6 +18,7 @@ import numpy as np
 from numcodecs import Blosc
 
 from src_core.data.case import Box
+from src_core.store.reading import read_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +38,12 @@ _GROUP = {"zarr_format": 3, "node_type": "group"}
 _PACKED = [["bytes", "blosc"], ["bytes", "blosc", "crc32c"]]
 _SEAL = 4  # bytes of a checksum
 _HEADER = 16  # of blosc; the last four bytes are the length of the whole
+_TYPES = frozenset(
+    {"bool", "float16", "float32", "float64"} | {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)}
+)
+_MOST = 2**40
+_MOST_IN_A_CHUNK = 2**28
+_MOST_AXES = 6
 _packer = Blosc(cname="zstd", clevel=_LEVEL, shuffle=Blosc.AUTOSHUFFLE)
 
 Slices = tuple[slice, ...]
@@ -119,19 +127,25 @@ class ChunkedArray:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        facts = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        facts = read_object(folder / METADATA)
         try:
             codecs = [codec["name"] for codec in facts["codecs"]]
             if facts["zarr_format"] != 3 or codecs not in _PACKED or facts["chunk_grid"]["name"] != "regular":
                 raise ValueError(f"arrays packed by {', '.join(codecs)} are not used in projects")
-            self.shape = tuple(facts["shape"])
-            self._chunks = tuple(facts["chunk_grid"]["configuration"]["chunk_shape"])
+            self.shape = _sides(facts["shape"])
+            self._chunks = _sides(facts["chunk_grid"]["configuration"]["chunk_shape"])
+            if len(self.shape) != len(self._chunks) or not 0 < prod(self._chunks) <= _MOST_IN_A_CHUNK:
+                raise ValueError(f"chunks of {self._chunks} do not fit an array of {self.shape}")
+            if facts["data_type"] not in _TYPES:
+                raise ValueError(f"arrays of {str(facts['data_type'])[:40]} are not used in projects")
             self._dtype = np.dtype(facts["data_type"]).newbyteorder("<")
             self._separator = facts["chunk_key_encoding"]["configuration"]["separator"]
-            self._fill = facts["fill_value"]
+            self._fill = self._dtype.type(facts["fill_value"])
+            if self._separator not in (".", "/"):
+                raise ValueError("its chunks have other names than in projects")
             self.sealed = "crc32c" in codecs
             self._complete = bool(facts.get("attributes", {}).get(COMPLETE))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{folder / METADATA} makes no sense: {error!r}") from error
 
     def read(self, box: Box | None = None) -> NDArray[Any]:
@@ -211,7 +225,8 @@ class ChunkedArray:
                 raise
             return np.full(self._chunks, self._fill, self._dtype)
         try:
-            return np.frombuffer(unpack(packed, sealed=self.sealed), self._dtype).reshape(self._chunks)
+            size = prod(self._chunks) * self._dtype.itemsize
+            return np.frombuffer(unpack(packed, sealed=self.sealed, size=size), self._dtype).reshape(self._chunks)
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
 
@@ -236,8 +251,8 @@ def pack(values: NDArray[Any], *, sealed: bool = True) -> bytes:
     return packed + _seal(packed) if sealed else packed
 
 
-def unpack(packed: bytes, *, sealed: bool = True) -> bytes:
-    """What :func:`pack` was given, as bytes.
+def unpack(packed: bytes, *, sealed: bool = True, size: int | None = None) -> bytes:
+    """What :func:`pack` was given, as bytes; ``size`` of them, if that is known.
 
     Raises
     ------
@@ -250,8 +265,18 @@ def unpack(packed: bytes, *, sealed: bool = True) -> bytes:
             raise ValueError("it does not fit its checksum")
     if len(packed) < _HEADER or int.from_bytes(packed[12:16], "little") != len(packed):
         raise ValueError("it was cut short")
+    if size is not None and int.from_bytes(packed[4:8], "little") != size:
+        raise ValueError("it holds another number of values")
     values: bytes = _packer.decode(packed)
     return values
+
+
+def _sides(values: Any) -> tuple[int, ...]:
+    """A shape as it stands in a description: lengths from 0 on, whose product a machine may hold."""
+    sound = isinstance(values, list) and len(values) <= _MOST_AXES and all(type(side) is int for side in values)
+    if not sound or any(side < 0 for side in values) or prod(values) > _MOST:
+        raise ValueError(f"a shape of {str(values)[:80]} makes no sense")
+    return tuple(values)
 
 
 def _seal(packed: bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from src_core.errors import InputError, storage_errors
 from src_core.store import arrays, chunks
+from src_core.store.reading import number_of, read_object, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,15 +26,21 @@ if TYPE_CHECKING:
 FOLDER = "opinion"
 RECORD = "opinion.json"
 STORE = "maps.zarr"
+MOST = 2**29
+"""Bytes of a record with a million regions and more."""
 
 
 def read_record(run: Path, generation: int) -> dict[str, Any] | None:
     """The record of the second opinion on scores of this generation; None when there is none that can be read."""
     try:
-        record: dict[str, Any] = json.loads((run / FOLDER / RECORD).read_text(encoding="utf-8"))
+        record = read_object(run / FOLDER / RECORD, MOST)
     except (OSError, ValueError):
         return None
-    return record if generation and record.get("generation") == generation else None
+    rows = record.get("regions")
+    if not generation or record.get("generation") != generation or not isinstance(rows, list):
+        return None
+    sound = all(isinstance(row, dict) and text_of(row, "region") and number_of(row, "mean") is not None for row in rows)
+    return record if sound else None
 
 
 def read_map(run: Path, case_id: int, generation: int, box: Box | None = None) -> NDArray[np.float32]:
@@ -47,7 +54,7 @@ def read_map(run: Path, case_id: int, generation: int, box: Box | None = None) -
     if read_record(run, generation) is not None:
         try:
             return chunks.ChunkedArray(run / FOLDER / STORE / f"{case_id:06d}").read(box)
-        except (OSError, ValueError, RuntimeError):
+        except (OSError, ValueError, RuntimeError, MemoryError):
             pass
     raise InputError(
         f"Run {run.name} has no second opinion on image {case_id}; make it with 'metadcseg second-opinion', anew "

@@ -17,13 +17,15 @@ from src_core.store.ledger import Ledger
 from src_core.store.lock import WriteLock
 from src_core.store.masks import Masks
 from src_core.store.names import SUFFIX, default_author, project_path
-from src_core.store.runs import Run, find_run, list_runs
+from src_core.store.run_lookup import find_run, list_runs
 from src_core.store.samples import SampleStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
+
+    from src_core.store.runs import Run
 
 logger = logging.getLogger(__name__)
 
@@ -252,7 +254,7 @@ class Project:
         return list_runs(self.path)
 
     def run(self, name: str | None = None, *, scored: bool = True, trained: bool = False) -> Run:
-        """A run by name, or the newest.
+        """A run by name, or the one that is reviewed; with ``scored=False`` the newest.
 
         Parameters
         ----------

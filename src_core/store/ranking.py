@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gc
 import json
+import math
+import operator
 import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from src_core.data.case import Box
-from src_core.data.scores import ImageScore, Region, Rest
+from src_core.data.scores import ImageScore, Region, RegionKind, Rest
 from src_core.errors import ProjectDamagedError
+from src_core.store.reading import number_of, read_object, whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +27,16 @@ _IMAGE = ("case_id", "image", "score", "estimated_wrong_pixels")
 _REGION = (
     "id", "number", "case_id", "image", "kind", "score", "pixels", "given", "proposed", "trust", "uncertainty",
 )  # fmt: skip
+
+
+_MOST_BYTES = 2**31
+_NUMBER, _WHOLE, _TEXT = (int, float), (int,), (str,)
+_IMAGE_TYPES = {"case_id": _WHOLE, "image": _TEXT, "score": _NUMBER, "estimated_wrong_pixels": _NUMBER}
+_REGION_TYPES = {
+    **dict.fromkeys(("id", "image", "kind"), _TEXT),
+    **dict.fromkeys(("number", "case_id", "pixels", "given", "proposed", "axes", "start", "stop"), _WHOLE),
+    **dict.fromkeys(("score", "trust", "uncertainty"), _NUMBER),
+}
 
 
 @dataclass(frozen=True)
@@ -78,21 +91,46 @@ def read(path: Path) -> Ranking:
         If it is missing or makes no sense.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        images, regions = values["images"], values["regions"]
+        values = read_object(path, _MOST_BYTES)
+        generation, images, regions = _generation(values), values["images"], values["regions"]
         if isinstance(regions, list):
-            return _from_rows(int(values["generation"]), images, regions)
+            return _from_rows(generation, images, regions)
         with _without_collection():
-            return Ranking(
-                generation=int(values["generation"]),
-                images=tuple(_images(images)),
-                regions=tuple(_regions(regions)),
-            )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            _check(images, _IMAGE_TYPES)
+            _check(regions, _REGION_TYPES)
+            _check_boxes(regions)
+            return Ranking(generation=generation, images=tuple(_images(images)), regions=tuple(_regions(regions)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ProjectDamagedError(
             f"Run {path.parent.name} is damaged: {path} is missing or cannot be read; make the scores again with "
             "'metadcseg score'."
         ) from error
+
+
+def _generation(values: Mapping[str, Any]) -> int:
+    found = whole_of(values, "generation")
+    if found is None:
+        raise ValueError("it does not say of which generation it is")
+    return found
+
+
+def _check(columns: Mapping[str, list[Any]], types: Mapping[str, tuple[type, ...]]) -> None:
+    """Refuse columns of other types, and numbers that are not finite; at the speed of C, as there may be millions."""
+    for name, allowed in types.items():
+        if not set(map(type, columns[name])) <= set(allowed):
+            raise ValueError(f"column {name} holds something else than {allowed[-1].__name__}")
+        if allowed is _NUMBER and not math.isfinite(sum(columns[name])):
+            raise ValueError(f"column {name} holds a number that is not finite")
+
+
+def _check_boxes(columns: Mapping[str, list[Any]]) -> None:
+    axes, starts, stops = columns["axes"], columns["start"], columns["stop"]
+    if not set(axes) <= {2, 3} or not len(starts) == len(stops) == sum(axes):
+        raise ValueError("its boxes do not have two or three axes each")
+    if min(starts, default=0) < 0 or not all(map(operator.lt, starts, stops)):
+        raise ValueError("a box begins where no image is, or is empty")
+    if not set(columns["kind"]) <= set(get_args(RegionKind)):
+        raise ValueError("there is an unknown kind of region")
 
 
 @contextmanager
@@ -108,13 +146,17 @@ def _without_collection() -> Iterator[None]:
 
 
 def _from_rows(generation: int, images: list[Any], regions: list[Any]) -> Ranking:
-    return Ranking(
-        generation=generation,
-        images=tuple(ImageScore(**{**row, "rest": _rest(row.get("rest"))}) for row in images),
-        regions=tuple(
-            Region(**{**row, "box": Box(tuple(row["box"]["start"]), tuple(row["box"]["stop"]))}) for row in regions
-        ),
-    )
+    """Of older runs: turned into columns, so that they are checked in the same way."""
+    columns = {name: [row[name] for row in images] for name in _IMAGE}
+    columns |= {name: [row.get(name) for row in images] for name in ("row", "rest")}
+    of_regions = {name: [row[name] for row in regions] for name in _REGION}
+    boxes = [row["box"] for row in regions]
+    of_regions |= {name: [edge for box in boxes for edge in box[name]] for name in ("start", "stop")}
+    of_regions["axes"] = [len(box["start"]) for box in boxes]
+    _check(columns, _IMAGE_TYPES)
+    _check(of_regions, _REGION_TYPES)
+    _check_boxes(of_regions)
+    return Ranking(generation=generation, images=tuple(_images(columns)), regions=tuple(_regions(of_regions)))
 
 
 def _rows(columns: Mapping[str, list[Any]], names: tuple[str, ...]) -> Iterable[dict[str, Any]]:
@@ -126,11 +168,17 @@ def _images(columns: Mapping[str, list[Any]]) -> Iterable[ImageScore]:
     nothing = [None] * len(columns["case_id"])
     later = zip(columns.get("row", nothing), columns.get("rest", nothing), strict=True)
     for image, (row, rest) in zip(_rows(columns, _IMAGE), later, strict=True):
+        if row is not None and type(row) is not int:
+            raise ValueError("the row that an image was scored at is no number")
         yield ImageScore(**image, row=row, rest=_rest(rest))
 
 
 def _rest(values: dict[str, Any] | None) -> Rest | None:
-    return None if values is None else Rest(**values)
+    if values is None:
+        return None
+    if any(number_of(values, name) is None for name in values):
+        raise ValueError("the rest of an image is no number")
+    return Rest(**values)
 
 
 def _regions(columns: Mapping[str, list[Any]]) -> Iterable[Region]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from src_core.config import TrainingSettings
 from src_core.data.probabilities import as_probabilities
 from src_core.errors import FormatError, InputError, ProjectDamagedError, storage_errors
 from src_core.store import arrays, chunks, opinion, ranking
 from src_core.store.durable import sync_file, sync_tree
+from src_core.store.reading import as_object, number_of, read_object, text_of, whole_of
+from src_core.store.run_record import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from src_core.config import TrainingSettings
     from src_core.data.case import Box, CaseInfo
     from src_core.data.scores import ImageScore, Region
 
@@ -31,12 +32,20 @@ IMPORTED = "imported"
 """``kind`` in the record of a run whose scores were made elsewhere."""
 
 BAND_ABOVE = 0.5
+RECORD = "run.json"
+HISTORY = "history.jsonl"
+ABOUT = "about.json"
+LOCK = "lock"
 SCORES = "scores.zarr"
 OLD_SCORES = "scores.zarr.old"
 GENERATION = "generation"
 PROBABILITIES = "probabilities"
+HELD_OUT = "held_out"
+"""Map of a case's labels by a network of the run that has not learned its verified ones; attribute of its group."""
+
+_MOST_EPOCHS = 100_000
 _ATTEMPTS = 3  # maps may be exchanged for newer ones between finding and reading them
-_UNREADABLE = (OSError, ValueError)
+_UNREADABLE = (OSError, ValueError, MemoryError)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -99,7 +108,34 @@ class Run:
         ProjectDamagedError
             If it is missing or cannot be read.
         """
-        return self._json("run.json")
+        path = self.path / RECORD
+        try:
+            return read_object(path)
+        except (OSError, ValueError) as error:
+            raise ProjectDamagedError(
+                f"Run {self.name} is damaged: {path} is missing or cannot be read ({error}); delete the run, or train "
+                "a new one."
+            ) from error
+
+    @property
+    def started(self) -> str:
+        """When it was started, ISO 8601; empty when its record does not say."""
+        try:
+            return text_of(self.record(), "started")
+        except ProjectDamagedError:
+            return ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its name, and those that it had before it was renamed."""
+        try:
+            formerly = read_object(self.path / ABOUT).get("formerly")
+        except (OSError, ValueError):
+            formerly = None
+        return (
+            self.name,
+            *(name for name in (formerly if isinstance(formerly, list) else []) if isinstance(name, str)),
+        )
 
     @property
     def imported(self) -> bool:
@@ -125,17 +161,29 @@ class Run:
         record = self.record()
         if record.get("kind") == IMPORTED:
             raise not_trained(self.name, self.source)
-        return TrainingSettings.from_mapping(record["settings"])
+        return settings_of(record, f"Run {self.name}")
 
     def history(self) -> list[dict[str, Any]]:
-        """One row an epoch; a last line that was cut short is left out."""
-        path = self.path / "history.jsonl"
-        rows = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        """One row an epoch: ``epoch`` a whole number, ``loss`` and ``val_dice`` finite numbers or None.
+
+        What follows a row that is damaged or was cut short is left out.
+        """
+        path = self.path / HISTORY
+        rows: list[dict[str, Any]] = []
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        except OSError as error:
+            raise ProjectDamagedError(
+                f"{path} cannot be read ({error}); delete the run, or train a new one."
+            ) from error
+        for line in lines[:_MOST_EPOCHS]:
             try:
-                rows.append(json.loads(line))
+                row = as_object(line)
             except ValueError:
                 break
+            if whole_of(row, "epoch") is None:
+                break
+            rows.append(row | {name: number_of(row, name) for name in ("loss", "val_dice")})
         return rows
 
     def images(self) -> list[ImageScore]:
@@ -225,13 +273,43 @@ class Run:
         Older runs do not say of which generation their maps are.
         """
         for name in (SCORES, OLD_SCORES):
-            try:
-                group = json.loads((self.path / name / chunks.METADATA).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-            if group.get("attributes", {}).get(GENERATION, self.generation) == self.generation:
+            if self._attributes(self.path / name).get(GENERATION, self.generation) == self.generation:
                 return self.path / name
         return self.path / SCORES
+
+    @staticmethod
+    def _attributes(group: Path) -> dict[str, Any]:
+        """What a group of arrays says of itself; a generation that fits nothing when it cannot be read."""
+        try:
+            attributes = read_object(group / chunks.METADATA).get("attributes", {})
+        except (OSError, ValueError):
+            return {GENERATION: -1}
+        return attributes if isinstance(attributes, dict) else {}
+
+    def held_out_by(self, case_id: int) -> str:
+        """Which map of a case is by a network that had not learned its verified labels; empty when none is.
+
+        ``held_out`` is by a helper that held the case out, ``proposed`` by the network itself when nothing of the case
+        was verified before it was scored.
+        """
+        return text_of(self._attributes(self._scores() / f"cases/{case_id:06d}"), HELD_OUT)
+
+    def read_held_out(self, case_id: int) -> NDArray[np.uint8]:
+        """The labels of that map, uint8 class index, at the image's size.
+
+        Raises
+        ------
+        ProjectDamagedError
+            If they cannot be read.
+        """
+        try:
+            values: NDArray[np.uint8] = self._read_stored(case_id, self.held_out_by(case_id) or HELD_OUT)
+        except _UNREADABLE as error:
+            raise ProjectDamagedError(
+                f"Run {self.name} has no labels of held-out image {case_id}; make the scores again with 'metadcseg "
+                "score'."
+            ) from error
+        return values
 
     def maps_are_current(self) -> bool:
         """True when the maps in ``scores.zarr`` are those that the ranking is of."""
@@ -248,52 +326,6 @@ class Run:
         if self._read is None or self._read[0] != key or not any(key):
             self._read = (key, ranking.read(path))
         return self._read[1]
-
-    def _json(self, name: str) -> dict[str, Any]:
-        path = self.path / name
-        try:
-            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ProjectDamagedError(
-                f"Run {self.name} is damaged: {path} is missing or cannot be read; train a new run."
-            ) from error
-        return values
-
-
-def list_runs(project: Path) -> list[Run]:
-    """Runs of a project folder, newest first."""
-    folder = project / "runs"
-    if not folder.is_dir():
-        return []
-    found = [path for path in folder.iterdir() if not path.name.startswith(".") and (path / "run.json").is_file()]
-    return [Run(path) for path in sorted(found, key=lambda path: (_created(path), path.name), reverse=True)]
-
-
-def find_run(project: Path, name: str | None, *, scored: bool, trained: bool) -> Run:
-    """A run of a project folder by name, or the newest; see :meth:`~src_core.store.project.Project.run`."""
-    runs = list_runs(project)
-    fitting = [run for run in runs if name in (None, run.name)]
-    if not fitting:
-        wanted = "no run yet" if name is None else f"no run {name!r}"
-        there = ", ".join(run.name for run in runs)
-        hint = f"there are: {there}" if there else "train one with 'metadcseg train' or in the window"
-        raise InputError(f"Project {project.stem} has {wanted}; {hint}.")
-    if trained:
-        imported = [run for run in fitting if run.imported]
-        fitting = [run for run in fitting if not run.imported]
-        if not fitting:
-            raise not_trained(imported[0].name, imported[0].source)
-    for run in fitting:
-        if run.has_scores or not scored:
-            return run
-    raise InputError(f"Run {fitting[0].name} has no scores yet; make them with 'metadcseg score {project}'.")
-
-
-def _created(path: Path) -> str:
-    try:
-        return str(json.loads((path / "run.json").read_text(encoding="utf-8")).get("started", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
 
 
 class ScoreWriter:
@@ -316,8 +348,8 @@ class ScoreWriter:
             chunks.write_group(self._partial, {GENERATION: self._generation})
             chunks.write_group(self._partial / "cases")
 
-    def write(self, case_id: int, maps: Mapping[str, NDArray[Any]]) -> None:
-        """Write the maps of one case.
+    def write(self, case_id: int, maps: Mapping[str, NDArray[Any]], held_out: str = "") -> None:
+        """Write the maps of one case; ``held_out`` is what :meth:`Run.held_out_by` tells of them.
 
         Raises
         ------
@@ -326,7 +358,7 @@ class ScoreWriter:
         """
         folder = self._partial / f"cases/{case_id:06d}"
         with storage_errors(self._partial, "The scores before are still there."):
-            chunks.write_group(folder)
+            chunks.write_group(folder, {HELD_OUT: held_out} if held_out else None)
             for name, values in maps.items():
                 chunks.write_array(folder / name, values)
 

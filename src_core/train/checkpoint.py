@@ -1,6 +1,10 @@
 """A training run on disk at the end of an epoch: one safetensors file, replaced whole or not at all.
 
-No pickle: tensors in safetensors, everything else as JSON in its header.
+No pickle: tensors in safetensors, everything else as JSON in its header. The last epoch is kept, not the best one: the
+rate has fallen to nothing by then and the teacher is a mean over the last steps, the judge and the trust are settled at
+the end on what the helpers say then, and picking an epoch by the helpers' held-out Dice would pick for the helpers, not
+for the network beside them, and spoil the very pixels that the judge is tried on. Against a run that ends worse there
+is the comparison with the run before (:mod:`src_core.review.run_comparison`).
 """
 
 from __future__ import annotations
@@ -14,10 +18,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from src_core.config import TrainingSettings
-from src_core.errors import CheckpointError, storage_errors
+from src_core.errors import CheckpointError, MetaDCSegError, storage_errors
 from src_core.meta.calibration import TrustScale
 from src_core.meta.judge import Judge
 from src_core.networks.registry import build_network
+from src_core.store.reading import as_object
+from src_core.train.checkpoint_header import OPTIMIZER_STATE, check_header, check_shapes, check_tensor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +66,7 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "channels": learner.channels,
         "spatial_dims": learner.spatial_dims,
         "settings": asdict(learner.settings),
+        "learned": sorted(_learned(learner, folder)),
     }
     with storage_errors(target, "The checkpoint before is still there."):
         save_file(_tensors(learner), partial, metadata={"metadcseg": json.dumps(header)})
@@ -67,6 +74,18 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
             os.fsync(file.fileno())
         partial.replace(target)
     return target
+
+
+def _learned(learner: Learner, folder: Path) -> set[int]:
+    """Cases, by id, some of whose verified pixels were learned from, also before a run was continued."""
+    before = read_header(folder).get("learned") if (folder / NAME).is_file() else []
+    return {case.info.id for case in learner.data.cases if case.verified_pixels > 0} | set(before or [])
+
+
+def learned_cases(header: dict[str, Any]) -> frozenset[int] | None:
+    """Cases, by id, that a run has seen verified pixels of; None in checkpoints of an older version."""
+    learned = header.get("learned")
+    return None if learned is None else frozenset(learned)
 
 
 def _tensors(learner: Learner) -> dict[str, torch.Tensor]:
@@ -102,12 +121,16 @@ def read_header(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"Run {folder.name} has no checkpoint yet ({path} is missing); train it first.")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("metadcseg", "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
+            header = as_object((file.metadata() or {}).get("metadcseg", "{}"))
+            if header.get("format") == FORMAT:
+                check_header(header)
+                names = set(file.keys())
+                check_shapes(header, lambda name: tuple(file.get_slice(name).get_shape()) if name in names else None)
+    except (SafetensorError, OSError, ValueError, MetaDCSegError) as error:
         raise CheckpointError(
-            f"The checkpoint of run {folder.name} cannot be read ({path}): it is damaged; train a new run."
+            f"The checkpoint of run {folder.name} cannot be read ({path}): it is damaged ({error}); train a new run."
         ) from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is no checkpoint of this program (expected format {FORMAT}); train a new run.")
     return header
 
@@ -127,8 +150,9 @@ def load_teacher(folder: Path, device: torch.device) -> tuple[Segmenter, dict[st
     try:
         with safe_open(folder / NAME, framework="pt") as file:
             names = [name for name in file.keys() if name.startswith("teacher/")]
-            teacher.load_state_dict({name.removeprefix("teacher/"): file.get_tensor(name) for name in names})
-    except (SafetensorError, OSError, RuntimeError) as error:
+            values = {name.removeprefix("teacher/"): check_tensor(name, file.get_tensor(name)) for name in names}
+        teacher.load_state_dict(values)
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"The checkpoint of run {folder.name} is damaged ({error}); train a new run.") from error
     return teacher.to(device).eval().requires_grad_(False), header
 
@@ -148,13 +172,15 @@ def load(learner: Learner, folder: Path) -> int:
     """
     header = read_header(folder)
     _check_settings(learner, header, folder)
+    if any(index >= len(learner.data.cases) for half in header["folds"] for index in half):
+        raise CheckpointError(f"The checkpoint of run {folder.name} is of another project; train a new run.")
     learner.folds = tuple(frozenset(half) for half in header["folds"])
     learner.twins = [learner.sibling(number) for number in range(1, len(learner.folds) + 1)]
     try:
         with safe_open(folder / NAME, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: check_tensor(name, file.get_tensor(name)) for name in file.keys()}
         _restore(learner, tensors)
-    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"The checkpoint of run {folder.name} does not fit this project ({error}); train a new run."
         ) from error
@@ -190,9 +216,12 @@ def _restore(learner: Learner, tensors: dict[str, torch.Tensor]) -> None:
         _restore_networks(twin, _below(tensors, f"twin{number}/"))
     for index, values in enumerate(learner.weigher.memory.maps):
         kept = tensors[f"memory/{index}"]
-        if kept.shape != values.shape:
-            raise KeyError(f"image {index} has another size")
+        if kept.shape != values.shape or kept.dtype != values.dtype:
+            raise ValueError(f"image {index} has another size")
         learner.weigher.memory.maps[index] = kept
+    for name, before in (("centers/values", learner.centers.values_RD), ("centers/counts", learner.centers.counts_R)):
+        if tensors[name].shape != before.shape or tensors[name].dtype != before.dtype:
+            raise ValueError(f"tensor {name} has another shape or type")
     learner.centers.values_RD = tensors["centers/values"]
     learner.centers.counts_R = tensors["centers/counts"]
     learner.centers.to(learner.device)
@@ -203,6 +232,8 @@ def _restore_networks(learner: Learner, tensors: dict[str, torch.Tensor]) -> Non
         module.load_state_dict(_below(tensors, prefix))
     for name, parameter in learner.network.named_parameters():
         state = _below(tensors, f"optimizer/{name}/")
+        if any(key not in OPTIMIZER_STATE or value.shape not in ((), parameter.shape) for key, value in state.items()):
+            raise ValueError(f"the optimiser's memory of {name} has another shape")
         if state:
             learner.optimizer.state[parameter] = {
                 key: value if key == "step" else value.to(learner.device) for key, value in state.items()

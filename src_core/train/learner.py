@@ -100,6 +100,8 @@ class Learner:
         Weight of a corrected pixel among verified ones; below 1 when there are too few confirmed ones.
     class_weights_C : Tensor
         kappa of each class in the verified loss.
+    data : CaseSet
+        That it learns from.
     given_weight : float
         Weight of the given labels as a whole, in [0.1, 1] (:mod:`src_core.meta.guide`).
     planned_steps : int
@@ -112,7 +114,7 @@ class Learner:
         self.classes = max(data.classes, 2)
         self.channels = data.channels
         self.spatial_dims = data.spatial_dims
-        self._data = data
+        self.data = data
         torch.manual_seed(settings.seed)
         self.network = build_network(data.channels, self.classes, settings, spatial_dims=data.spatial_dims).to(device)
         self.teacher = copy.deepcopy(self.network).requires_grad_(False).eval()
@@ -134,7 +136,7 @@ class Learner:
     def sibling(self, number: int) -> Learner:
         """A helper of the same settings and data with another start."""
         settings = replace(self.settings, seed=(self.settings.seed + number) % 2**31)
-        helper = Learner(settings, self._data, self.device)
+        helper = Learner(settings, self.data, self.device)
         helper.planned_steps = max(self.planned_steps // (2 * HELPED_EVERY), 1)
         return helper
 
