@@ -16,6 +16,7 @@ from napari_metadcseg.keybindings import Bindings, KeyTable
 from napari_metadcseg.layers.scene import Scene
 from napari_metadcseg.opinions import Opinions
 from napari_metadcseg.projects import ProjectDialogs
+from napari_metadcseg.runs_section import RunsSection
 from napari_metadcseg.stop_section import StopSection
 from napari_metadcseg.widgets.export_panel import ExportPanel
 from napari_metadcseg.widgets.message_bar import MessageBar
@@ -71,6 +72,7 @@ class MetaDCSegWidget(QWidget):
         self.opinions = Opinions(self, napari_viewer, self.controller, self.scene)
         self.project_panel = ProjectPanel(self.controller, self.keys)
         self.training_panel = TrainingPanel(self.controller)
+        self.runs = RunsSection(self, self.controller, self.training_panel)
         self.edits = EditSection(napari_viewer, self.scene, self.controller)
         self.stop = StopSection(self.controller)
         self.review_panel = ReviewPanel(self.controller, self.scene, self.keys)
@@ -111,6 +113,7 @@ class MetaDCSegWidget(QWidget):
         for name, panel in self.panels.items():
             self.tabs.addTab(_scrolled(panel) if name in SCROLLED else panel, name)
         layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.runs.banner)
         layout.addWidget(self.message_bar)
 
     def _connect(self) -> None:
@@ -133,6 +136,7 @@ class MetaDCSegWidget(QWidget):
                 panel.show_state(new)  # type: ignore[attr-defined]
         self.edits.show_state(new, old)
         self.stop.show_state(new, old)
+        self.runs.show_state(new, old)
         if new.message is not old.message:
             self.message_bar.show_message(new.message)
 

@@ -14,6 +14,7 @@ from src_core.errors import InputError, MetaDCSegError
 from src_core.review import decisions
 from src_core.review.arrival import Arrival, arrival
 from src_core.review.queue import ReviewQueue
+from src_core.store.run_choice import Choice, choose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from src_core.data.scores import ImageScore, Region
     from src_core.store.journal import Change, Record
     from src_core.store.project import Project
+    from src_core.store.run_choice import Comparison
     from src_core.store.runs import Run
 
 logger = logging.getLogger(__name__)
@@ -76,6 +78,8 @@ class ReviewDesk:
     queue : ReviewQueue
     arrival : Arrival or None
         What the newest scores changed against those before; None until there were two.
+    held_back : Comparison or None
+        Why the newest run is not reviewed.
     opinion : dict of region id to float
         The second opinion on each region, where there is one.
     """
@@ -86,6 +90,7 @@ class ReviewDesk:
         self.queue = ReviewQueue()
         self.arrival: Arrival | None = None
         self.opinion: dict[str, float] = {}
+        self.held_back: Comparison | None = None
         self._images: list[ImageScore] = []
         self._generation = 0
         self._hand: Hand | None = None
@@ -108,15 +113,16 @@ class ReviewDesk:
     # ---------------------------------------------------------------- scores
 
     def take_scores(self) -> bool:
-        """Fill the queue from the newest scores, if there are others than those it has; True if so.
+        """Fill the queue from the scores to review, if they are others than those it has; True if so.
 
         The region in hand stays in hand.
         """
         project = self.project
-        scored = [] if project is None else [run for run in project.runs() if run.has_scores]
-        if project is None or not scored:
+        choice = Choice(None) if project is None else choose(project.path, project.runs())
+        self.held_back, run = choice.held_back, choice.run
+        if run is None:
             return False
-        run, generation = scored[0], scored[0].generation
+        generation = run.generation
         if self.run is not None and (self.run.name, self._generation) == (run.name, generation):
             return False
         images, regions = run.images(), run.regions()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from src_core.data.scores import Region
     from src_core.review.arrival import Arrival
     from src_core.review.queue import Filter, Order
+    from src_core.store.run_choice import Comparison
 
 Status = Literal["verified", "partly", "open"]
 Level = Literal["info", "error"]
@@ -93,6 +94,8 @@ class ReviewState:
         Grows with every change of the record.
     arrival : Arrival or None
         What the newest scores changed.
+    held_back : Comparison or None
+        Why the newest run is not reviewed.
     """
 
     run: str = ""
@@ -102,6 +105,7 @@ class ReviewState:
     undecided: float = 0.0
     version: int = 0
     arrival: Arrival | None = None
+    held_back: Comparison | None = None
     region: Region | None = None
     opinion: float | None = None
     position: int = 0

@@ -89,11 +89,14 @@ def review_state(before: ReviewState, desk: ReviewDesk) -> ReviewState:
         can_redo=project.can_redo,
         version=project.version()[0],
         arrival=desk.arrival,
+        held_back=desk.held_back,
     )
 
 
 def arrival_text(review: ReviewDesk) -> str:
     """What new scores mean for the person, in one sentence or two."""
+    if review.held_back is not None:
+        return f"{review.held_back.sentence()}: its proposals wait, those of {review.held_back.than} stay."
     found, came = len(review.queue.open), review.arrival
     text = f"New scores: {found} region{'s' * (found != 1)} to look at, the most suspect first"
     if came is not None:

@@ -43,10 +43,13 @@ class TrainingPanel(QWidget):
 
     scores_asked = Signal()
     opinion_asked = Signal()
+    runs_asked = Signal()
+    settings_asked = Signal()
 
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self._controller = controller
+        self._changes: dict[str, object] = {}
         layout = QVBoxLayout(self)
         self.empty = text(
             "Open a project first, then verify a few masks: they teach the model which labels to believe."
@@ -60,6 +63,14 @@ class TrainingPanel(QWidget):
         form = QFormLayout()
         form.addRow("How", self.presets)
         layout.addLayout(form)
+        self.changed = text(faint=True)
+        self.changed.setObjectName("changed-settings")
+        layout.addWidget(self.changed)
+        self.changed.hide()
+        tip = "All settings, those that fit the images, and why"
+        self.settings_button = button("Settings…", tip, self.settings_asked.emit, "settings")
+        self.runs_button = button("Runs…", "All runs: compare, choose, rename, delete", self.runs_asked.emit, "runs")
+        layout.addWidget(row(self.settings_button, self.runs_button))
         self.train_button = button("Train", "Start a new run in the background", self._train, "train")
         self.continue_button = button(
             "Continue",
@@ -114,7 +125,18 @@ class TrainingPanel(QWidget):
         self.show_state(controller.state)
 
     def _train(self) -> None:
-        self._controller.train(self.presets.currentData())
+        self._controller.train(self.presets.currentData(), **self._changes)
+
+    def show_changes(self, changes: dict[str, object]) -> None:
+        """Train with these settings off the preset, and say so."""
+        self._changes = changes
+        self.changed.setVisible(bool(changes))
+        words = {True: "on", False: "off"}
+        names = ", ".join(
+            f"{name.replace('_', ' ')} {words[value] if isinstance(value, bool) else value}"
+            for name, value in changes.items()
+        )
+        self.changed.setText(f"Off the preset: {names}.")
 
     def _toggle_details(self) -> None:
         self.details.setVisible(not self.details.isVisible())
@@ -128,6 +150,8 @@ class TrainingPanel(QWidget):
         self.train_button.setEnabled(there and not alive)
         self.continue_button.setEnabled(there and training.can_continue)
         self.scores_button.setEnabled(there)
+        self.runs_button.setEnabled(there)
+        self.settings_button.setEnabled(there and not alive)
         self.opinion_button.setEnabled(there and bool(state.review.run) and not alive)
         paused = training.worker in (WorkerState.PAUSED, WorkerState.PAUSING)
         self.pause_button.setText("Resume" if paused else "Pause")

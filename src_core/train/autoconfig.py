@@ -220,7 +220,7 @@ def seconds(settings: TrainingSettings, facts: ProjectFacts, machine: MachineFac
             return None
         rate = SECONDS_A_UNIT * REFERENCE / max(machine.speed, 1e-3)
     training = settings.epochs * settings.steps_per_epoch * units(settings, facts.axes) * rate
-    views = 4 * min(facts.longest, settings.max_side) ** facts.axes * settings.base_width
+    views = 4 * float(min(facts.longest, settings.max_side)) ** facts.axes * settings.base_width
     return training + facts.images * views * rate / 3  # without gradients a pixel costs about a third
 
 
