@@ -23,9 +23,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Weighing labels": (
         *("method", "cross_fit", "mask_offsets", "offset_ridge", "guided", "split_verified"),
-        *("warmup_fraction", "warmup_by_curve", "weighting", "refresh_every", "evidence_rate", "evidence_scale"),
-        *("prior_scale", "min_verified", "low_verified"),
+        *("warmup_fraction", "warmup_by_curve", "min_verified", "low_verified"),
     ),
+    "Evidence": ("weighting", "refresh_every", "evidence_rate", "evidence_scale", "prior_scale"),
     "Uncertainty": ("dcd_floor", "dcd_temperature", "dcd_momentum", "dcd_threshold", "dcd_softness"),
 }
 """Settings by group, in the order of a form; those that no group names come last, under 'More'."""

@@ -7,6 +7,7 @@ activations that don't overwrite their input, as forward-mode derivatives need i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from monai.networks.nets import DynUNet, SegResNet, SwinUNETR, UNet
@@ -17,6 +18,7 @@ from src_core.networks.unetplusplus import UNetPlusPlus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from importlib.metadata import EntryPoint
 
     from torch import nn
 
@@ -146,6 +148,47 @@ def register(name: str, build: Builder, *, stride: int) -> None:
     NETWORKS[name] = Entry(build, stride)
 
 
+ENTRY_POINTS = "napari_metadcseg.networks"
+"""Group in which an installed package names networks of its own."""
+
+
+def find_network(name: str) -> Entry:
+    """The network of a name: one of these, a registered one, or one that an installed package brings.
+
+    An entry point of the group ``napari_metadcseg.networks`` gives an :class:`Entry`. It is loaded when a run asks for
+    its name, and never by what stands in a file: what may be loaded is what the person has installed.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or the package that brings it fails.
+    """
+    if name not in NETWORKS:
+        brought = {each.name: each for each in entry_points(group=ENTRY_POINTS)}
+        if name not in brought:
+            known = ", ".join([*NETWORKS, *brought])
+            raise SettingsError(
+                f"Network is {name[:60]!r}, expected one of {known}; choose one of these, or register your own first."
+            )
+        NETWORKS[name] = _loaded(brought[name])
+    return NETWORKS[name]
+
+
+def _loaded(point: EntryPoint) -> Entry:
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(
+            f"Network {point.name!r} of {point.value} cannot be loaded ({error}); repair or remove that package."
+        ) from error
+    if not isinstance(found, Entry):
+        raise SettingsError(
+            f"Network {point.name!r} of {point.value} is a {type(found).__name__}, expected an Entry of "
+            "src_core.networks.registry; see the documentation of runs."
+        )
+    return found
+
+
 def build_network(in_channels: int, classes: int, settings: TrainingSettings, *, spatial_dims: int = 2) -> Segmenter:
     """Make the network of the settings, with fresh weights from torch's global generator.
 
@@ -154,12 +197,7 @@ def build_network(in_channels: int, classes: int, settings: TrainingSettings, *,
     SettingsError
         If there is no network of that name, or it doesn't fit the images.
     """
-    if settings.network not in NETWORKS:
-        raise SettingsError(
-            f"Network is {settings.network!r}, expected one of {', '.join(NETWORKS)}; choose one of these, or register "
-            "your own first."
-        )
-    entry = NETWORKS[settings.network]
+    entry = find_network(settings.network)
     return Segmenter(
         entry.build(in_channels, classes, spatial_dims, settings),
         in_channels=in_channels,

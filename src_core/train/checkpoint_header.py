@@ -97,7 +97,7 @@ def check_shapes(header: Mapping[str, Any], shape_of: Callable[[str], tuple[int,
     try:
         with torch.device("meta"):
             wanted = build_network(channels, classes, settings, spatial_dims=dims).state_dict()
-    except (RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:
         logger.debug("Network %s cannot be built without memory: %s", settings.network, error)
         return
     for name, values in wanted.items():

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 def new_run_name(project: Project) -> str:
     """First free name of ``run-001``, ``run-002`` …."""
-    taken = {run.name for run in project.runs()}
+    taken = {name for run in project.runs() for name in run.names}
     return next(name for number in range(1, 10**6) if (name := f"run-{number:03d}") not in taken)
 
 

@@ -38,7 +38,7 @@ def teacher_prediction(
     features_BDX : Tensor
     """
     sides = tuple(images_BIX.shape[2:])
-    logits_BCX, features_BDX = teacher.with_features(_padded(teacher, images_BIX))
+    logits_BCX, features_BDX = teacher.with_features(padded(teacher, images_BIX))
     views = [_cropped(logits_BCX.softmax(1), sides)]
     if mirror:
         views.append(_predict(teacher, images_BIX.flip(-1)).flip(-1))
@@ -52,7 +52,7 @@ def teacher_prediction(
 
 
 def _predict(teacher: Segmenter, images_BIX: Tensor) -> Tensor:
-    logits_BCX: Tensor = teacher(_padded(teacher, images_BIX))
+    logits_BCX: Tensor = teacher(padded(teacher, images_BIX))
     return _cropped(logits_BCX.softmax(1), tuple(images_BIX.shape[2:]))
 
 
@@ -62,7 +62,8 @@ def _cropped(values_BKX: Tensor, sides: tuple[int, ...]) -> Tensor:
     return values_BKX
 
 
-def _padded(teacher: Segmenter, images_BIX: Tensor) -> Tensor:
+def padded(teacher: Segmenter, images_BIX: Tensor) -> Tensor:
+    """Images with their edges repeated at the end of each axis, up to a multiple of the network's stride."""
     padding: list[int] = []
     for side in reversed(images_BIX.shape[2:]):
         wanted = max(-(-side // teacher.stride) * teacher.stride, teacher.min_side)

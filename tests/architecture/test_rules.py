@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,19 @@ def test_the_command_line_starts_without_torch_and_window():
 def test_files_stay_small():
     long = {str(path.relative_to(ROOT)): lines for path in CODE if (lines := path.read_text().count("\n")) > 400}
     assert long == {}
+
+
+CODE_FROM_DATA = re.compile(
+    r"(?<![\w.])(eval|exec|compile|__import__)\(|\bimport (pickle|marshal|shelve|dill|joblib)\b|yaml\.load\("
+)
+
+
+def test_nothing_that_is_read_can_run():
+    """No pickle, and no code from data; programs by name only from what is installed."""
+    found = [
+        (path.name, line) for path in CODE for line in path.read_text().splitlines() if CODE_FROM_DATA.search(line)
+    ]
+    assert found == []
 
 
 def test_no_pickle_and_no_unfinished_ends():

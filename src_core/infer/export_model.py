@@ -1,0 +1,248 @@
+"""The network of a run for use elsewhere: weights, how images are prepared, and a test that gives the same output.
+
+Everything is written into a folder beside the target, which is renamed when it is complete. ``model.json`` says what
+happens before and after the network; ``test_input.npy`` and ``test_output.npy`` are what goes in and comes out.
+
+Shape suffixes: B batch, C classes, I input channels, X the space axes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import warnings
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from src_core import __version__
+from src_core.config import TrainingSettings
+from src_core.errors import InputError, storage_errors
+from src_core.infer.bioimageio import write_description
+from src_core.store.project import Project
+from src_core.train import checkpoint
+from src_core.train.cases import normalise, resize_image, work_shape
+from src_core.train.views import padded
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from src_core.data.case import ClassInfo
+    from src_core.networks.segmenter import Segmenter
+
+logger = logging.getLogger(__name__)
+
+Format = Literal["onnx", "torchscript", "bioimageio", "safetensors"]
+
+ONNX, TORCHSCRIPT, WEIGHTS = "model.onnx", "model.torchscript.pt", "model.safetensors"
+MOST_TILES = 512
+
+
+class Probabilities(nn.Module):
+    """What is exported: normalised images to the probability of every class.
+
+    Parameters
+    ----------
+    network : Segmenter
+    """
+
+    def __init__(self, network: Segmenter) -> None:
+        super().__init__()
+        self.body = network.body
+        self.stride = network.stride
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Probabilities ``(B, C, X)``, of images ``(B, I, X)`` whose sides are multiples of the stride."""
+        logits = self.body(image)
+        first: torch.Tensor = logits[0] if isinstance(logits, (list, tuple)) else logits
+        return first.softmax(1)
+
+
+def export_model(project_path: str | Path, run_name: str | None, folder: Path, format: Format) -> list[Path]:
+    """Write the network of a run into a new folder.
+
+    Parameters
+    ----------
+    project_path : path
+    run_name : str or None
+        None takes the newest trained run.
+    folder : Path
+        Made; may not hold anything yet.
+    format : str
+        ``onnx``, ``torchscript``, ``bioimageio`` (a description with both), or ``safetensors`` (weights alone, for
+        :func:`src_core.networks.registry.build_network`).
+
+    Raises
+    ------
+    InputError
+        If the folder holds something, or a package is missing that the format needs.
+    CheckpointError, StorageError
+    """
+    folder = folder.expanduser()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} holds something already; name a new or empty folder for the model.")
+    with Project.open(project_path) as project:
+        run = project.run(run_name, scored=False, trained=True)
+        teacher, header = checkpoint.load_teacher(run.path, torch.device("cpu"))
+        image = project.read_image(project.cases[0])
+        classes, author = project.classes, project.author
+    settings = TrainingSettings.from_mapping(header["settings"])
+    example = _Example(teacher, image, int(header["channels"]), settings.max_side)
+    partial = folder.with_name(folder.name + ".partial")
+    with storage_errors(folder, "No model was written."):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        record = _record(run.name, settings, header, classes, teacher, format)
+        _write(partial, format, teacher, example, record, author)
+        if folder.exists():
+            folder.rmdir()
+        partial.rename(folder)
+    return sorted(folder.iterdir())
+
+
+class _Example:
+    """An image of the project as the network sees it, and what the network says of it."""
+
+    def __init__(self, teacher: Segmenter, image: NDArray[Any], channels: int, max_side: int) -> None:
+        shape = work_shape(tuple(image.shape[: teacher.spatial_dims]), max_side)
+        self.network = Probabilities(teacher).eval()
+        plain = np.moveaxis(np.atleast_3d(image.astype(np.float32)), -1, 0)
+        if plain.shape[0] < channels:
+            plain = np.repeat(plain[:1], channels, axis=0)
+        self.raw_1IX = self._fitting(teacher, resize_image(np.ascontiguousarray(plain), shape))
+        self.input_1IX = self._fitting(teacher, resize_image(normalise(image, channels), shape))
+        self.output_1CX = self.said_of(self.input_1IX)
+
+    @staticmethod
+    def _fitting(teacher: Segmenter, values_IX: NDArray[np.float32]) -> torch.Tensor:
+        return padded(teacher, torch.from_numpy(values_IX)[None]).contiguous()
+
+    @torch.no_grad()
+    def said_of(self, values_1IX: torch.Tensor) -> torch.Tensor:
+        """Probabilities of an input."""
+        said: torch.Tensor = self.network(values_1IX)
+        return said
+
+
+def _record(
+    run: str,
+    settings: TrainingSettings,
+    header: dict[str, Any],
+    classes: tuple[ClassInfo, ...],
+    teacher: Segmenter,
+    format: Format,
+) -> dict[str, Any]:
+    """model.json."""
+    return {
+        "program": f"napari-metadcseg {__version__}",
+        "run": run,
+        "format": format,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": asdict(settings),
+        "epochs": header["epoch"],
+        "classes": [{"index": each.index, "name": each.name, "value": each.value} for each in classes],
+        "input": {
+            "name": "image",
+            "axes": "bcyx" if teacher.spatial_dims == 2 else "bczyx",
+            "type": "float32",
+            "channels": header["channels"],
+            "side_multiple_of": teacher.stride,
+            "least_side": teacher.min_side,
+        },
+        "output": {"name": "probabilities", "channels": len(classes), "type": "float32", "sum_over_channels": 1.0},
+        "preprocessing": [
+            {"step": "clip", "per": "image, all channels together", "percentiles": [0.5, 99.5]},
+            {"step": "zero mean, unit spread", "per": "image, all channels together", "least_spread": 1e-6},
+            {"step": "resize", "longest_side_at_most": settings.max_side, "order": 1, "anti_aliasing": True},
+            {"step": "pad", "mode": "replicate", "where": "end of each axis", "to_multiple_of": teacher.stride},
+        ],
+        "postprocessing": [
+            {"step": "crop", "what": "the padding"},
+            {"step": "resize", "to": "size of the image", "order": 1, "align_corners": False},
+            {"step": "argmax", "over": "channels", "gives": "index of a class"},
+        ],
+        "note": "'metadcseg predict' takes the mean of a plain, mirrored and two scaled views; this is the plain one.",
+    }
+
+
+def _write(
+    folder: Path, format: Format, teacher: Segmenter, example: _Example, record: dict[str, Any], author: str
+) -> None:
+    if format == "safetensors":
+        weights = {name: value.contiguous().clone() for name, value in teacher.body.state_dict().items()}
+        save_file(weights, folder / WEIGHTS, metadata={"metadcseg": json.dumps(record)})
+    if format in ("onnx", "bioimageio"):
+        record["sizes"] = _write_onnx(folder / ONNX, example, teacher)
+    if format in ("torchscript", "bioimageio"):
+        _write_torchscript(folder / TORCHSCRIPT, example)
+    shown = example.raw_1IX if format == "bioimageio" else example.input_1IX
+    said = example.said_of(_as_bioimageio_prepares(shown)) if format == "bioimageio" else example.output_1CX
+    np.save(folder / "test_input.npy", shown.numpy(), allow_pickle=False)
+    np.save(folder / "test_output.npy", said.numpy(), allow_pickle=False)
+    (folder / "model.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+    if format == "bioimageio":
+        write_description(folder, record, author, tuple(said.shape), torch.__version__)
+
+
+def _as_bioimageio_prepares(raw_1IX: torch.Tensor) -> torch.Tensor:
+    """The steps of its description, at working resolution: clip at percentiles, zero mean, unit spread."""
+    values = raw_1IX.numpy()
+    values = np.clip(values, *np.percentile(values, (0.5, 99.5)))
+    return torch.from_numpy(((values - values.mean()) / (values.std() + 1e-6)).astype(np.float32))
+
+
+def _write_onnx(path: Path, example: _Example, teacher: Segmenter) -> str:
+    """Write ONNX for images of any size; for those networks that do not allow it, for the size of the example.
+
+    Returns
+    -------
+    str
+        ``any multiple`` or ``fixed``.
+    """
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "ONNX needs the packages onnx and onnxscript, which are not installed; install the extra with pip install "
+            "'napari-metadcseg[export]', or write --format safetensors."
+        ) from error
+    names = {2: ("height", "width"), 3: ("depth", "height", "width")}[teacher.spatial_dims]
+    sides = {axis: teacher.stride * torch.export.Dim(name, min=2, max=MOST_TILES) for axis, name in enumerate(names, 2)}
+    try:
+        _export(path, example, {"image": sides})
+    except (torch.onnx.OnnxExporterError, RuntimeError, ValueError) as error:
+        logger.info("This network is written for one size only: %s", str(error).splitlines()[0])
+        _export(path, example, None)
+        return "fixed"
+    return "any multiple"
+
+
+def _export(path: Path, example: _Example, sides: dict[str, Any] | None) -> None:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of what the exporter says of itself
+        program = torch.onnx.export(
+            example.network,
+            (example.input_1IX,),
+            dynamo=True,
+            dynamic_shapes=sides,
+            input_names=["image"],
+            output_names=["probabilities"],
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path), external_data=False)
+
+
+def _write_torchscript(path: Path, example: _Example) -> None:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        traced: Any = torch.jit.trace(example.network, example.input_1IX, check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, str(path))
