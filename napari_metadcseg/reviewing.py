@@ -14,6 +14,7 @@ from src_core.errors import InputError, MetaDCSegError
 from src_core.review import decisions
 from src_core.review.arrival import Arrival, arrival
 from src_core.review.queue import ReviewQueue
+from src_core.review.third_look import Look, looks
 from src_core.store.run_choice import Choice, choose
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ Decision = Literal["accept", "keep", "confirm", "skip", "unsure"]
 
 LEAST_WINDOW = 32
 """Least height and width of a region's surroundings, px, before half of it is added."""
+
+AGREED = "There is nothing to look at again: no second rater differs, or all of it was decided once more."
 
 NOTHING_IN_HAND = "No region is in hand; press Next (N) to take one."
 
@@ -94,6 +97,7 @@ class ReviewDesk:
         self._images: list[ImageScore] = []
         self._generation = 0
         self._hand: Hand | None = None
+        self._looks: dict[str, Look] = {}
 
     def attach(self, project: Project) -> None:
         """Review another project, with its newest scores."""
@@ -154,6 +158,34 @@ class ReviewDesk:
             return None
         return np.where(is_verified(self.project.read_verified(case, box)), 1, values) if name == "trust" else values
 
+    def look_again(self) -> None:
+        """Let the queue show what two raters saw differently, with what the second one would have as the proposal.
+
+        Raises
+        ------
+        InputError
+            If there is nothing of that kind; the queue stays as it is.
+        """
+        found = looks(self._require_project())
+        if not found:
+            raise InputError(AGREED)
+        self._looks, self._hand = {look.region.id: look for look in found}, None
+        self.queue.look_again(look.region for look in found)
+
+    def show_queue(self) -> None:
+        """Show the queue again, instead of what :meth:`look_again` found or an audit drew."""
+        if self._looks:
+            self._looks, self._hand = {}, None
+            self.queue.put_down()
+        self.queue.show_only(None)
+
+    @property
+    def note(self) -> str:
+        """Who said what of the region in hand; empty when nobody did."""
+        region = self.queue.current
+        look = None if region is None else self._looks.get(region.id)
+        return "" if look is None else look.words
+
     # ---------------------------------------------------------------- the region in hand
 
     def take(self) -> Hand | None:
@@ -165,11 +197,24 @@ class ReviewDesk:
             If other scores have taken the place of those that the region comes from; the queue has them now.
         """
         region = self.queue.current
-        if region is None or self.run is None:
+        look = None if region is None else self._looks.get(region.id)
+        if region is None or (self.run is None and look is None):
             self._hand = None
+        elif look is not None:
+            if self._hand is None or self._hand.region is not region:
+                self._hand = self._seen_twice(look)
         elif self._hand is None or self._hand.region.id != region.id:
+            assert self.run is not None
             self._hand = self._read(region, self.run)
         return self._hand
+
+    def _seen_twice(self, look: Look) -> Hand:
+        assert self.project is not None
+        region, case = look.region, self.project.case(look.region.case_id)
+        window = _around(region.box, case.shape)
+        proposed = self.project.read_label(case, window)
+        proposed[region.box.within(window)][look.mask] = look.proposed[look.mask]
+        return Hand(region, look.mask, look.proposed, "" if self.run is None else self.run.name, window, proposed)
 
     def _read(self, region: Region, run: Run) -> Hand:
         assert self.project is not None

@@ -86,8 +86,10 @@ class ReviewState:
         That wait for a decision, in order.
     opinion : float or None
         The second opinion on the region in hand.
+    note : str
+        What else is to be known of it, in words.
     undecided : float
-        Wrong pixels expected in them, px.
+        Wrong pixels expected in the regions, px.
     last : str
         What was recorded last, in words.
     version : int
@@ -108,6 +110,7 @@ class ReviewState:
     held_back: Comparison | None = None
     region: Region | None = None
     opinion: float | None = None
+    note: str = ""
     position: int = 0
     open: int = 0
     errors: int = 0

@@ -80,6 +80,7 @@ def review_state(before: ReviewState, desk: ReviewDesk) -> ReviewState:
         undecided=before.undecided if waiting is before.regions else sum(region.score for region in waiting),
         region=queue.current,
         opinion=None if queue.current is None else desk.opinion.get(queue.current.id),
+        note=desk.note,
         position=queue.position,
         open=len(waiting),
         errors=queue.count("error"),

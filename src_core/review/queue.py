@@ -47,6 +47,7 @@ class ReviewQueue:
         self._order: Order = "worth"
         self._search = ""
         self._only: dict[str, int] | None = None
+        self._again: dict[str, Region] | None = None
         self._current: Region | None = None
         self._sorted: list[Region] = []
         self._open: list[Region] | None = None
@@ -80,8 +81,10 @@ class ReviewQueue:
     def open(self) -> list[Region]:
         """Regions of the shown kind that wait for a decision, in order, skipped ones at the end.
 
-        With :meth:`show_only`, those in their order, of both kinds.
+        With :meth:`show_only`, those in their order, of both kinds; with :meth:`look_again`, those that are left of it.
         """
+        if self._open is None and self._again is not None:
+            self._open = list(self._again.values())
         if self._open is None:
             waiting = [region for region in self._sorted if self._is_shown(region)]
             if self._only is not None:
@@ -136,7 +139,7 @@ class ReviewQueue:
         """Take a region in hand, also one that is settled; None if it is not there."""
         if self._current is not None and self._current.id == region_id:
             return self._current
-        found = self._regions.get(region_id)
+        found = (self._again or {}).get(region_id) or self._regions.get(region_id)
         if found is not None:
             self._current = found
         return found
@@ -194,9 +197,19 @@ class ReviewQueue:
         The region in hand is put down if it is not among them.
         """
         self._only = None if ids is None else {region_id: place for place, region_id in enumerate(ids)}
+        self._again = None
         self._forget()
         if self._only is not None and self._current is not None and self._current.id not in self._only:
             self._current = None
+
+    def look_again(self, regions: Iterable[Region]) -> None:
+        """Show regions that were settled, in their order; each leaves when it is decided once more.
+
+        :meth:`show_only` with None goes back to the others.
+        """
+        self._only, self._again = None, {region.id: region for region in regions}
+        self._current = None
+        self._forget()
 
     def decide(self, decided: Mapping[str, str]) -> Region | None:
         """Take note of all decisions and move on to the region that follows.
@@ -212,6 +225,8 @@ class ReviewQueue:
         """
         place = max(self._place(), 0)
         after = self.open[place + 1 :] + self.open[: place + 1] if self._place() >= 0 else list(self.open)
+        if self._again is not None and self._current is not None:
+            self._again.pop(self._current.id, None)
         self.set_decided(decided)
         ids = {region.id for region in self.open}
         self._current = next((region for region in after if region.id in ids), None)
@@ -228,4 +243,5 @@ class ReviewQueue:
         self.sort(self._order)
         self.set_decided(decided)
         if self._current is not None:
-            self._current = self._regions.get(self._current.id, self._current)
+            known = self._regions if self._again is None else self._again
+            self._current = known.get(self._current.id, self._current)
