@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_metadcseg.summary import settled
 from src_core.data.case import IGNORE, Box, is_verified
-from src_core.errors import InputError, MetaDCSegError
+from src_core.errors import InputError, MetaDCSegError, ProjectDamagedError
 from src_core.review import decisions
 from src_core.review.arrival import Arrival, arrival
 from src_core.review.queue import ReviewQueue
@@ -83,6 +83,8 @@ class ReviewDesk:
         What the newest scores changed against those before; None until there were two.
     held_back : Comparison or None
         Why the newest run is not reviewed.
+    problem : str
+        Why there are no scores although there are some; empty otherwise.
     opinion : dict of region id to float
         The second opinion on each region, where there is one.
     """
@@ -94,6 +96,7 @@ class ReviewDesk:
         self.arrival: Arrival | None = None
         self.opinion: dict[str, float] = {}
         self.held_back: Comparison | None = None
+        self.problem = ""
         self._images: list[ImageScore] = []
         self._generation = 0
         self._hand: Hand | None = None
@@ -103,7 +106,10 @@ class ReviewDesk:
         """Review another project, with its newest scores."""
         self.detach()
         self.project = project
-        self.take_scores()
+        try:
+            self.take_scores()
+        except ProjectDamagedError as error:  # no reason not to open the project
+            self.problem = str(error)
 
     def detach(self) -> None:
         """Let go of the project."""
@@ -133,7 +139,7 @@ class ReviewDesk:
         if self.run is not None:
             self.arrival = arrival(self._images, self.queue.regions, images, regions)
         self.queue.update(regions, {})
-        self.run, self._generation, self._images = run, generation, images
+        self.run, self._generation, self._images, self.problem = run, generation, images, ""
         self.take_opinion()
         self.settle()
         return True

@@ -87,6 +87,8 @@ class RunsSection:
             if project is not None and project.path == path:
                 self._facts = facts
                 self._show_times()
+                if self._controller.review.problem:
+                    self._controller.say(self._controller.review.problem, "error")
 
         run_in_background(work, done, lambda _words: None)
 

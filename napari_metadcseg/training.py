@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_metadcseg.state import TrainingState
 from src_core.config import preset as make_preset
-from src_core.errors import InputError
+from src_core.errors import InputError, MetaDCSegError
 from src_core.worker.client import WorkerClient
 from src_core.worker.states import WorkerState
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from src_core.messages import Message
     from src_core.store.project import Project
     from src_core.store.runs import Run
+
+logger = logging.getLogger(__name__)
 
 MAX_LOSSES = 2000
 
@@ -45,8 +48,7 @@ class TrainingDesk:
     def _continuable(self) -> Run | None:
         """The newest run that was trained here, if it has epochs left."""
         runs = [] if self._project is None else [run for run in self._project.runs() if not run.imported]
-        unfinished = runs and len(runs[0].history()) < runs[0].settings().epochs
-        return runs[0] if unfinished else None
+        return runs[0] if runs and _has_epochs_left(runs[0]) else None
 
     # ---------------------------------------------------------------- commands
 
@@ -156,3 +158,12 @@ class TrainingDesk:
             self.state = replace(self.state, notices=(*self.state.notices, data["text"]))
         elif message.type == "scoring":
             self.state = replace(self.state, scored=(int(data["done"]), int(data["total"])))
+
+
+def _has_epochs_left(run: Run) -> bool:
+    """False, too, for a run that is damaged: it must not keep a project from being opened."""
+    try:
+        return len(run.history()) < run.settings().epochs
+    except MetaDCSegError as error:
+        logger.warning("%s", error)
+        return False

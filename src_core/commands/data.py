@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from src_core.commands.progress import bar
 from src_core.data.case import Verified, vouched
+from src_core.errors import MetaDCSegError
 from src_core.store.create import create_from_folders
 from src_core.store.export import export
 from src_core.store.project import Project
@@ -48,8 +49,14 @@ def info(arguments: argparse.Namespace) -> int:
 
 
 def _describe(run: Run) -> str:
-    made = f"imported from {run.source}" if run.imported else f"{run.settings().method}, {len(run.history())} epochs"
-    scores = f"scores of generation {run.generation}" if run.has_scores else "no scores"
+    try:
+        made = (
+            f"imported from {run.source}" if run.imported else f"{run.settings().method}, {len(run.history())} epochs"
+        )
+        generation = run.generation
+    except MetaDCSegError as error:
+        return str(error)
+    scores = f"scores of generation {generation}" if run.has_scores else "no scores"
     opinion = ", second opinion" if run.has_scores and run.opinion_record() is not None else ""
     return f"{made}, {scores}{opinion}"
 

@@ -137,7 +137,7 @@ def read_classes(path: Path) -> ClassTable:
         entries = [(int(value), str(name).strip(), str(color).strip()) for value, name, color in rows]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The classes file {path} cannot be read: {error}.") from error
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"The classes file {path} is not understood; expected {_EXAMPLE}.") from error
     return _from_entries(entries, path)
 

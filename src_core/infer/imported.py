@@ -26,8 +26,9 @@ from src_core.infer.import_inputs import NOTHING, Inputs, Sources
 from src_core.meta.calibration import earned_trust_scale
 from src_core.review.regions import find_regions, image_score
 from src_core.store import arrays
+from src_core.store.names import check_run_name
 from src_core.store.project import Project
-from src_core.store.runs import IMPORTED, PROBABILITIES, ScoreWriter, check_run_name
+from src_core.store.runs import IMPORTED, PROBABILITIES, ScoreWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -31,6 +31,7 @@ from src_core.report.record import ANSWERS, Ledger
 from src_core.report.sections import collect
 from src_core.store.journal import Action
 from src_core.store.provenance import PROVENANCE
+from src_core.store.run_choice import choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ Progress = Callable[[int, int], None]
 
 
 def chosen_run(project: Project, name: str | None) -> Run | None:
-    """The run by this name; without one the newest that has scores, else the newest, else None.
+    """The run by this name; without one the one that is reviewed, else the newest, else None.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def chosen_run(project: Project, name: str | None) -> Run | None:
     if name is not None:
         return project.run(name, scored=False)
     runs = project.runs()
-    return next((run for run in runs if run.has_scores), runs[0] if runs else None)
+    return choose(project.path, runs).run or (runs[0] if runs else None)
 
 
 def gather(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from src_core.errors import ProjectLockedError, storage_errors
+from src_core.store.reading import read_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +62,7 @@ class WriteLock:
 
     def _who(self) -> str:
         try:
-            holder = json.loads(self._holder.read_text(encoding="utf-8"))
+            holder = read_object(self._holder)
             return f" (process {holder['pid']} on {holder['host']}, since {holder['since']})"
         except (OSError, ValueError, KeyError, TypeError):
             return ""

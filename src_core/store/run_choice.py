@@ -163,6 +163,6 @@ def read_comparison(run: Run) -> Comparison | None:
         for name in names[:-1]
     }
     worse = values.get("worse")
-    if None in checked.values() or not isinstance(worse, bool) or checked["generation"] != run.generation:
+    if None in checked.values() or not isinstance(worse, bool) or checked["generation"] != run.maps_generation:
         return None
     return Comparison(**checked, worse=worse)  # type: ignore[arg-type]

@@ -18,8 +18,9 @@ from filelock import FileLock, Timeout
 from src_core.errors import InputError, ProjectLockedError, ProjectReadOnlyError, storage_errors
 from src_core.store import opinion, ranking
 from src_core.store.durable import sync_file
+from src_core.store.names import check_run_name
 from src_core.store.reading import read_object, text_of
-from src_core.store.runs import ABOUT, LOCK, OLD_SCORES, SCORES, check_run_name
+from src_core.store.runs import ABOUT, LOCK, OLD_SCORES, SCORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

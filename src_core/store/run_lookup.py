@@ -35,7 +35,9 @@ def find_run(project: Path, name: str | None, *, scored: bool, trained: bool) ->
         fitting = [run for run in fitting if not run.imported]
         if not fitting:
             raise not_trained(imported[0].name, imported[0].source)
-    chosen = choose(project, fitting).run if scored else fitting[0]
+    chosen = choose(project, fitting).run if scored and len(fitting) > 1 else fitting[0]
+    if chosen is not None and scored and not chosen.has_scores:
+        chosen = None
     if chosen is None:
         raise InputError(f"Run {fitting[0].name} has no scores yet; make them with 'metadcseg score {project}'.")
     return chosen

@@ -102,6 +102,7 @@ def _row(run: Run, reviewed: bool) -> RunRow:
         settings = None if imported else run.settings()
         history = run.history()
         images = _images(run)
+        _ = run.generation  # reads the ranking
     except MetaDCSegError as error:
         damage = str(error)
     held_out = [

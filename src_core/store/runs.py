@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -46,21 +45,6 @@ HELD_OUT = "held_out"
 _MOST_EPOCHS = 100_000
 _ATTEMPTS = 3  # maps may be exchanged for newer ones between finding and reading them
 _UNREADABLE = (OSError, ValueError, MemoryError)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def check_run_name(name: str) -> None:
-    """Refuse a name that cannot be that of a folder everywhere.
-
-    Raises
-    ------
-    InputError
-        With what was expected.
-    """
-    if not _NAME.fullmatch(name):
-        raise InputError(
-            f"Run name {name!r} cannot be used; expected 1 to 64 letters, digits, dots, dashes or underscores."
-        )
 
 
 def not_trained(name: str, source: str) -> InputError:
@@ -94,6 +78,11 @@ class Run:
         return (self.path / ranking.NAME).is_file() and any(
             (self.path / name).is_dir() for name in (SCORES, OLD_SCORES)
         )
+
+    @property
+    def maps_generation(self) -> int:
+        """Number of the scores as the maps themselves tell it, without reading the ranking; 0 in older runs."""
+        return whole_of(self._attributes(self.path / SCORES), GENERATION) or 0
 
     @property
     def generation(self) -> int:

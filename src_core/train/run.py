@@ -16,8 +16,9 @@ from filelock import FileLock, Timeout
 from src_core import __version__
 from src_core.errors import InputError, ProjectLockedError, storage_errors
 from src_core.messages import Message
+from src_core.store.names import check_run_name
 from src_core.store.project import Project
-from src_core.store.runs import check_run_name, not_trained
+from src_core.store.runs import not_trained
 from src_core.train import checkpoint
 from src_core.train.cases import WorkingSet
 from src_core.train.device import choose_device, describe

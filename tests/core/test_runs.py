@@ -345,6 +345,22 @@ def test_the_command_acts(study, add_run, truths, capsys):
         assert run("--delete", "first") == 2
 
 
+@pytest.mark.parametrize("file", ["run.json", "ranking.json"])
+def test_a_damaged_run_is_listed_and_can_be_deleted(study, add_run, truths, file, capsys):
+    add_run(study, "run-001", 1, truths)
+    add_run(study, "run-002", 2, truths)
+    (study / "runs/run-002" / file).write_text("{")
+    assert main(["runs", str(study), "--format", "json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert "run-002 is damaged" in rows["run-002"]["damage"]
+    assert rows["run-001"]["damage"] == ""
+    assert main(["info", str(study)]) == 0
+    assert "run-002 is damaged" in capsys.readouterr().out
+    assert main(["runs", str(study), "--delete", "run-002"]) == 0
+    capsys.readouterr()
+    assert main(["rank", str(study), "--by", "image"]) == 0
+
+
 # ------------------------------------------------------------------ with real training
 
 

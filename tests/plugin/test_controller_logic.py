@@ -239,3 +239,15 @@ def test_times_as_a_person_says_them():
     assert duration(0.2) == "about 1 seconds" or duration(0.2) == "about 1 second"
     assert duration(600) == "about 10 minutes"
     assert duration(7200) == "about 2.0 hours"
+
+
+@pytest.mark.parametrize("file", ["run.json", "ranking.json", "history.jsonl", "scores.zarr/zarr.json"])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"settings": {"epochs": "many"}, "regions": 5}'])
+def test_a_damaged_run_does_not_keep_a_project_closed(scored, file, text):
+    (scored[0] / "runs" / "run-001" / file).write_text(text)
+    made = Controller(TrainingDesk(FakeClient()))
+    assert made.open(scored[0])
+    assert len(made.state.project.rows) == 6
+    made.verify_image()
+    assert "verified" in made.state.review.last
+    made.close()
