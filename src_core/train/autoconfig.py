@@ -36,11 +36,12 @@ SAMPLE = 24
 LEAST_STRUCTURE = 8
 """Small structures should keep about so many px across at working resolution."""
 
-SECONDS_A_UNIT = 6.5e-7
-"""A step costs so much for each pixel of its crops and each channel of the first level, where single-precision products
-of matrices run at ``REFERENCE`` GFlop/s; measured on 2 processor cores that did other work, too."""
+SECONDS_A_UNIT = 6.4e-7
+"""A step costs so much for each pixel of its crops and each channel of the first level: the mean of warm-up and meta stage
+with helpers, 3.1 s at 160 px, from the report on speed (2 processor cores, preset *standard*)."""
 
-REFERENCE = 60.0
+REFERENCE = 46.0
+"""GFlop/s of single-precision products of matrices on those cores, best of twenty, beside other work."""
 
 BYTES_A_UNIT = 900
 """Memory that a step takes for the same; measured for U-Net++."""
