@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_metadcseg.summary import settled
+from napari_metadcseg.summary import settled, settled_in
 from src_core.data.case import IGNORE, Box, is_verified
 from src_core.errors import InputError, MetaDCSegError, ProjectDamagedError
 from src_core.review import decisions
@@ -148,10 +148,15 @@ class ReviewDesk:
         """Read the second opinion on these scores, if there is one."""
         self.opinion = {} if self.run is None else dict(self.run.second_opinion() or {})
 
-    def settle(self) -> None:
-        """Let the queue take note of all decisions, without moving."""
+    def settle(self, case_id: int | None = None) -> None:
+        """Let the queue take note of all decisions, or of those on one image, without moving."""
         if self.project is not None:
-            self.queue.set_decided(settled(self.project, self.queue))
+            self.queue.set_decided(*self._settled(self.project, case_id))
+
+    def _settled(self, project: Project, case_id: int | None) -> tuple[dict[str, str], int | None]:
+        if case_id is None:
+            return settled(project, self.queue), None
+        return settled_in(project.case(case_id), project, self.queue), case_id
 
     def read_map(self, case: CaseInfo, name: str, box: Box | None = None) -> NDArray[Any] | None:
         """A score map of an image, or a box of it; None when there is none. What is verified since is trusted."""
@@ -250,7 +255,7 @@ class ReviewDesk:
         if self.project is None or hand is None:
             raise InputError(NOTHING_IN_HAND)
         record = self.project.commit(self._change(decision, self.project, hand))
-        self.queue.decide(settled(self.project, self.queue))
+        self.queue.decide(*self._settled(self.project, record.case_id))
         return record
 
     @staticmethod
@@ -270,7 +275,7 @@ class ReviewDesk:
         """The whole mask of an image is right."""
         project = self._require_project()
         record = project.commit(decisions.verify_image(project, case))
-        self.settle()
+        self.settle(case.id)
         self._put_down_if(lambda region: region.case_id == case.id)
         return record
 
@@ -304,13 +309,14 @@ class ReviewDesk:
         if row not in rows:
             raise InputError(f"Change {row} was turned back already, or is where the project starts.")
         records = [record for _ in rows[rows.index(row) :] if (record := project.undo()) is not None]
+        self.settle()
         self._turned(records[-1])
         return records
 
     def _turned(self, record: Record | None) -> Record | None:
         if record is None or self.project is None:
             return None
-        self.settle()
+        self.settle(record.case_id)
         region = self.project.record(record.target).region if record.target else ""
         if region:
             self.queue.go_to(region)
