@@ -37,8 +37,8 @@ LEAST_STRUCTURE = 8
 """Small structures should keep about so many px across at working resolution."""
 
 SECONDS_A_UNIT = 6.4e-7
-"""A step costs so much for each pixel of its crops and each channel of the first level: the mean of warm-up and meta stage
-with helpers, 3.1 s at 160 px, from the report on speed (2 processor cores, preset *standard*)."""
+"""A step costs so much for each pixel of its crops and each channel of the first level: the mean of warm-up and meta
+stage with helpers, 3.1 s at 160 px, from the report on speed (2 processor cores, preset *standard*)."""
 
 REFERENCE = 46.0
 """GFlop/s of single-precision products of matrices on those cores, best of twenty, beside other work."""
