@@ -220,15 +220,21 @@ class RunsSection:
         dialog.setTextValue(value)
         return dialog
 
-    def _ask_maps(self, name: str) -> None:
-        row = next(row for row in self.dialog.model.rows if row.name == name) if self.dialog else None
-        if row is None:
-            return
+    def _ask_maps(self, names: list[str]) -> None:
+        rows = [] if self.dialog is None else [row for row in self.dialog.model.rows if row.name in names]
+        freed = in_words(sum(row.disk.maps for row in rows))
+        models = "Its model stays" if len(rows) == 1 else "Their models stay"
+        other = " Another run will be reviewed until then." if any(row.reviewed for row in rows) else ""
         words = (
-            f"Deleting the maps of {name} frees {in_words(row.disk.maps)}. Its model stays, and 'metadcseg score' "
-            f"makes them again.{' Another run will be reviewed until then.' if row.reviewed else ''}"
+            f"Deleting the maps of {', '.join(names)} frees {freed}. {models}, and 'metadcseg score' makes them again."
+            f"{other}"
         )
-        self._confirm("Delete maps", words, lambda: self._delete(name, delete_maps))
+
+        def act() -> None:
+            for name in names:
+                self._delete(name, delete_maps)
+
+        self._confirm("Delete maps", words, act)
 
     def _ask_delete(self, name: str) -> None:
         project = self._controller.project

@@ -12,7 +12,7 @@ from src_core.config import RANGES, TrainingSettings
 Kind = Literal["number", "whole", "switch", "choice", "text"]
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Length and size": (
+    "Size": (
         *("epochs", "steps_per_epoch", "max_side", "patch_size", "batch_size", "meta_batch_size"),
         *("seed", "device", "threads"),
     ),
@@ -21,7 +21,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("optimizer", "learning_rate", "momentum", "weight_decay", "grad_clip", "ema_decay"),
         *("dice_weight", "clean_weight", "verified_dice_weight", "consistency_weight"),
     ),
-    "Weighing labels": (
+    "Labels": (
         *("method", "cross_fit", "mask_offsets", "offset_ridge", "guided", "split_verified"),
         *("warmup_fraction", "warmup_by_curve", "min_verified", "low_verified"),
     ),

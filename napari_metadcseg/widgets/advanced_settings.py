@@ -174,6 +174,7 @@ class AdvancedSettings(QDialog):
         layout.addWidget(self.words)
         self.editors = {field.name: Editor(field, self._follow) for field in setting_fields()}
         self.tabs = QTabWidget()
+        self.tabs.setUsesScrollButtons(False)
         for group in dict.fromkeys(editor.field.group for editor in self.editors.values()):
             self.tabs.addTab(self._page(group), group)
         layout.addWidget(self.tabs, 1)

@@ -124,7 +124,7 @@ class RunsDialog(QDialog):
     compare_asked = Signal(list)
     rename_asked = Signal(str)
     note_asked = Signal(str)
-    maps_asked = Signal(str)
+    maps_asked = Signal(list)
     delete_asked = Signal(str)
 
     def __init__(self, parent: QWidget | None) -> None:
@@ -166,7 +166,10 @@ class RunsDialog(QDialog):
         self.note_button = button("Note…", "Write down what this run was for", one(self.note_asked), "note")
         self.rename_button = button("Rename…", "Both names find it afterwards", one(self.rename_asked), "rename")
         self.maps_button = button(
-            "Delete maps…", "Free most of its space; scoring makes them again", one(self.maps_asked), "delete-maps"
+            "Delete maps…",
+            "Free most of their space; scoring makes them again. Choose one run or more",
+            lambda: self.maps_asked.emit(self.chosen()),
+            "delete-maps",
         )
         self.delete_button = button("Delete…", "You are told first what is lost", one(self.delete_asked), "delete")
         self._buttons = (
@@ -228,5 +231,6 @@ class RunsDialog(QDialog):
         self.compare_button.setEnabled(len(entries) > 1)
         self.note_button.setEnabled(single is not None and self._writable)
         self.rename_button.setEnabled(bool(free))
-        self.maps_button.setEnabled(bool(free and single and single.disk.maps and not single.imported))
+        spare = [entry for entry in entries if entry.disk.maps and not entry.imported and not entry.busy]
+        self.maps_button.setEnabled(self._writable and bool(spare) and len(spare) == len(entries))
         self.delete_button.setEnabled(bool(free))

@@ -110,14 +110,22 @@ def test_the_table_shows_acts_and_never_what_cannot_be(window, study, wait_for):
     assert "too few verified pixels" in compared.words.text()
     compared.reject()
 
+    dialog.table.selectRow([row.name for row in dialog.model.rows].index("run-002"))
+    dialog.maps_button.click()
+    box = shown("confirm-run")
+    assert "Deleting the maps of run-002 frees" in box.text()
+    box.button(QMessageBox.StandardButton.Yes).click()
+    wait_for(lambda: not next(row.disk.maps for row in dialog.model.rows if row.name == "run-002"))
+    assert window.controller.run.name == "spring"
+
     dialog.table.selectRow([row.name for row in dialog.model.rows].index("spring"))
     dialog.delete_button.click()
-    wait_for(lambda: any(w.objectName() == "confirm-run" for w in QApplication.topLevelWidgets()))
+    wait_for(lambda: any(w.objectName() == "confirm-run" and w.isVisible() for w in QApplication.topLevelWidgets()))
     box = shown("confirm-run")
     assert "takes away its model and settings and its scores" in box.text()
     box.button(QMessageBox.StandardButton.Yes).click()
     wait_for(lambda: [row.name for row in dialog.model.rows] == ["run-002"])
-    assert window.controller.run.name == "run-002"
+    assert window.controller.run is None
     assert not (study / "runs" / "spring").exists()
     dialog.reject()
 
