@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+"""Segments one by one, and as a map of labels."""
+
 MAX_FILES = 20_000
 UNEVEN = 0.05
 """How far a slice may lie from where equal distances put it; of the distance."""
@@ -44,7 +46,7 @@ def read(path: Path, *, mask: bool = False) -> Picture:
             headers = [(file, pydicom.dcmread(file, stop_before_pixels=True)) for file in files]
         except (InvalidDicomError, BytesLengthException, NotImplementedError, RecursionError) as error:
             raise broken(path) from error
-        if headers[0][1].get("SOPClassUID") == SEGMENTATION:
+        if headers[0][1].get("SOPClassUID") in SEGMENTATIONS:
             from src_core.io import dicom_seg
 
             return dicom_seg.read(files[0])

@@ -155,7 +155,7 @@ def _fill(dataset: Any, frames: list[NDArray[np.uint8]], items: list[Any], place
     heights = sorted({z for _, z in places})
     for (number, z), item in zip(places, items, strict=True):
         content = item.get("FrameContentSequence")
-        if content and len(content[0].get("DimensionIndexValues") or []) in (1, 2):
+        if content and np.size(content[0].get("DimensionIndexValues", [])) in (1, 2):
             rank = heights.index(z) + 1
             content[0].DimensionIndexValues = [number, rank] if number else [rank]
     data = pack_bits(stack.ravel()) if int(dataset.BitsAllocated) == 1 else stack.tobytes()

@@ -110,6 +110,8 @@ def check_pairs(pairs: Sequence[Pair], table: ClassTable | None = None) -> Sourc
         raise PairingError(problems)
     if table is None and not values:
         raise InputError("None of the images has a mask, so the classes are not known; give a classes file.")
+    if table is None and labels:  # classes that the files name, although no pixel has them yet
+        values.append(MaskValues("the mask files", dict.fromkeys([0, *labels], 0)))
     return Source(tuple(pairs), table or _named(infer_classes(values), labels))
 
 

@@ -82,7 +82,8 @@ def _complaints() -> Iterator[list[str]]:
 
     class Listener(logging.Filter):
         def filter(self, record: logging.LogRecord) -> bool:
-            if record.levelno >= logging.ERROR:
+            # a description of its own that tifffile cannot use does not matter: it goes by the pages then
+            if record.levelno >= logging.ERROR and "invalid shaped series" not in record.getMessage():
                 found.append(record.getMessage())
             return False
 
