@@ -26,6 +26,7 @@ def create(arguments: argparse.Namespace) -> int:
             arguments.masks,
             clean_masks=arguments.clean_masks,
             classes_file=arguments.classes,
+            unlabelled=arguments.unlabelled,
             author=arguments.author,
             progress=lambda name: progress.update(task, advance=1, note=name),
         )

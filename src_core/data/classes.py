@@ -139,10 +139,17 @@ def read_classes(path: Path) -> ClassTable:
         raise InputError(f"The classes file {path} cannot be read: {error}.") from error
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(f"The classes file {path} is not understood; expected {_EXAMPLE}.") from error
-    return _from_entries(entries, path)
+    return table_of_entries(entries, path)
 
 
-def _from_entries(entries: list[tuple[int, str, str]], path: Path) -> ClassTable:
+def table_of_entries(entries: list[tuple[int, str, str]], path: Path) -> ClassTable:
+    """Classes of triples of value, name and colour (or empty) that a file has, background first.
+
+    Raises
+    ------
+    InputError
+        If there are too few or too many, or a value stands twice.
+    """
     values = [value for value, _, _ in entries]
     named = [(value, name, color) for value, name, color in entries if name.lower() != "ignore"]
     ignored = [value for value, name, _ in entries if name.lower() == "ignore"]

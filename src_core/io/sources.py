@@ -11,10 +11,10 @@ import numpy as np
 from src_core.data.case import IGNORE, MaskEncoding
 from src_core.data.classes import ClassTable, MaskValues, infer_classes, read_classes
 from src_core.errors import FormatError, InputError, MaskValueError, PairingError
+from src_core.io.finding import find
 from src_core.io.formats import NEW, entry_of, read, suffix_of, usual_format
 from src_core.io.geometry import find_turn, spread, turn_to_image, volume
 from src_core.io.images import grey
-from src_core.io.pairs import Pair, find_pairs
 from src_core.io.picture import Grid, Picture
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from src_core.data.case import CaseInfo, ClassInfo
+    from src_core.io.pairs import Pair
 
 GRID = "grid"
 """Key of an encoding's extra facts that tells where the image lies and how its mask file is turned."""
@@ -36,10 +37,13 @@ class Source:
     ----------
     pairs : tuple of Pair
     table : ClassTable
+    layout : str
+        What the pairs were found as, in words.
     """
 
     pairs: tuple[Pair, ...]
     table: ClassTable
+    layout: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,13 @@ class Placed:
 
 def check_folders(
     images: str | Path,
-    masks: str | Path | None,
+    masks: str | Path | None = None,
     clean_masks: str | Path | None = None,
     classes_file: str | Path | None = None,
     *,
     unlabelled: bool = False,
 ) -> Source:
-    """Look at every file of the folders once and list all that is wrong.
+    """Look at every file once and list all that is wrong; see :func:`~src_core.io.finding.find` for what can be given.
 
     Raises
     ------
@@ -78,16 +82,12 @@ def check_folders(
     MaskValueError, InputError
         When the values of the masks cannot be turned into classes.
     """
-    pairs = find_pairs(
-        Path(images),
-        None if masks is None else Path(masks),
-        None if clean_masks is None else Path(clean_masks),
-        unlabelled=unlabelled,
-    )
-    return check_pairs(pairs, None if classes_file is None else read_classes(Path(classes_file)))
+    table = None if classes_file is None else read_classes(Path(classes_file))
+    found = find(images, masks, clean_masks, unlabelled=unlabelled)
+    return check_pairs(found.pairs, table or found.table, found.layout)
 
 
-def check_pairs(pairs: Sequence[Pair], table: ClassTable | None = None) -> Source:
+def check_pairs(pairs: Sequence[Pair], table: ClassTable | None = None, layout: str = "") -> Source:
     """Look at every file once and list all that is wrong.
 
     Parameters
@@ -95,6 +95,8 @@ def check_pairs(pairs: Sequence[Pair], table: ClassTable | None = None) -> Sourc
     pairs : sequence of Pair
     table : ClassTable, optional
         What the values of the masks mean; found from the masks when left out.
+    layout : str
+        What the pairs were found as.
 
     Raises
     ------
@@ -112,7 +114,7 @@ def check_pairs(pairs: Sequence[Pair], table: ClassTable | None = None) -> Sourc
         raise InputError("None of the images has a mask, so the classes are not known; give a classes file.")
     if table is None and labels:  # classes that the files name, although no pixel has them yet
         values.append(MaskValues("the mask files", dict.fromkeys([0, *labels], 0)))
-    return Source(tuple(pairs), table or _named(infer_classes(values), labels))
+    return Source(tuple(pairs), table or _named(infer_classes(values), labels), layout)
 
 
 def _named(table: ClassTable, labels: dict[int, tuple[str, str]]) -> ClassTable:
