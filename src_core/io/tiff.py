@@ -39,6 +39,7 @@ MAX_RATIO = 5000
 
 _MM = {"mm": 1.0, "cm": 10.0, "m": 1e3, "µm": 1e-3, "μm": 1e-3, "um": 1e-3, "micron": 1e-3, "nm": 1e-6, "inch": 25.4}
 MAX_DESCRIPTION = 4 * 2**20
+MAX_COMPLAINTS = 100
 
 
 def read(path: Path, *, mask: bool = False) -> Picture:
@@ -49,7 +50,7 @@ def read(path: Path, *, mask: bool = False) -> Picture:
     FormatError
         If it is broken, too large, or has more axes than space and channels.
     """
-    with reading(path), _complaints() as found, tifffile.TiffFile(path, _multifile=False) as file:
+    with reading(path), _complaints(path) as found, tifffile.TiffFile(path, _multifile=False) as file:
         series = _series(path, file)
         if found or _is_short(file, series):
             raise broken(path)
@@ -76,7 +77,7 @@ def read(path: Path, *, mask: bool = False) -> Picture:
 
 
 @contextmanager
-def _complaints() -> Iterator[list[str]]:
+def _complaints(path: Path) -> Iterator[list[str]]:
     """Errors that tifffile only logs, such as pages that are missing; they are not logged then."""
     found: list[str] = []
 
@@ -85,6 +86,8 @@ def _complaints() -> Iterator[list[str]]:
             # a description of its own that tifffile cannot use does not matter: it goes by the pages then
             if record.levelno >= logging.ERROR and "invalid shaped series" not in record.getMessage():
                 found.append(record.getMessage())
+                if len(found) > MAX_COMPLAINTS:  # thousands of tags of nonsense take minutes
+                    raise broken(path)
             return False
 
     listener, logger = Listener(), logging.getLogger("tifffile")
