@@ -19,14 +19,29 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from src_core.errors import FormatError, MaskValueError
-from src_core.io.sources import read_mask
-from tests.contracts.samples import AFFINE, SAMPLES, labels
+from src_core.io.sources import read_image, read_mask
+from tests.contracts.samples import AFFINE, SAMPLES, Sample, labels
+from tests.contracts.samples_dicom import segmentation, series
+
+KINDS = {
+    **SAMPLES,
+    "jpeg": Sample(".jpg", lambda path, pixels, _: Image.fromarray(pixels * 100).save(path), volume=False),
+    "dicom series": Sample("", lambda path, pixels, where: series(path, pixels.astype(np.int16), where)),
+    "dicom segmentation": Sample(
+        ".dcm", lambda path, pixels, where: segmentation(path, series(path.parent / ".s", pixels, where), pixels)
+    ),
+}
 
 HUGE = (b"\xff\xff\xff\x7f", b"\xff" * 8, b"99999999", b"-1", b"nan", b"\x00\x00\xc0\x7f", b"1e309", b"../../../../etc")
 
@@ -64,14 +79,15 @@ def child(name: str, first: int, count: int, memory: int, limit: float) -> None:
         raise OutOfTimeError
 
     signal.signal(signal.SIGALRM, late)
-    sample = SAMPLES[name]
+    sample = KINDS[name]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"case{sample.suffix}"
         sample.make(path, labels(sample.volume), AFFINE)
-        read_mask(path)  # with all that this imports
+        reader = read_image if name == "dicom series" else read_mask
+        reader(path)  # with all that this imports
         own = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (own + memory, own + memory))
-        files = sorted(file for file in Path(folder).rglob("*") if file.is_file())
+        files = sorted(file for file in Path(folder).rglob("*") if file.is_file() and ".s" not in file.parts)
         for seed in range(first, first + count):
             rng = np.random.default_rng([seed, len(name)])
             metadata = [file for file in files if file.name.startswith((".z", "zarr"))]
@@ -79,16 +95,16 @@ def child(name: str, first: int, count: int, memory: int, limit: float) -> None:
             target = chosen[rng.integers(len(chosen))]
             kept = target.read_bytes()
             target.write_bytes(damaged(kept, rng))
-            print(json.dumps({"seed": seed, **judged(path, limit)}), flush=True)
+            print(json.dumps({"seed": seed, **judged(lambda: reader(path), limit)}), flush=True)
             target.write_bytes(kept)
 
 
-def judged(path: Path, limit: float) -> dict[str, object]:
+def judged(reader: Callable[[], object], limit: float) -> dict[str, object]:
     """What became of a file."""
     start = time.perf_counter()
     signal.setitimer(signal.ITIMER_REAL, limit)
     try:
-        read_mask(path)
+        reader()
         end = "read"
     except (FormatError, MaskValueError) as error:
         end = "refused" if "\n" not in str(error) else "more than a sentence"
@@ -137,10 +153,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="a file may take")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    each = -(-arguments.files // len(SAMPLES))
+    each = -(-arguments.files // len(KINDS))
     lines = ["| files | read | refused | wrong | slowest, s |", "| --- | --- | --- | --- | --- |"]
     wrong: list[str] = []
-    for name in SAMPLES:
+    for name in KINDS:
         ends, slowest, found = tried(name, each, arguments.memory * 2**20, arguments.seconds)
         lines.append(f"| {name} | {ends['read']} | {ends['refused']} | {ends['wrong']} | {slowest:.2f} |")
         print(lines[-1], flush=True)
