@@ -26,28 +26,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-IDENTITY = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "OtherPatientIDs",
-    "IssuerOfPatientID",
-    "PatientComments",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "StudyDescription",
-    "ReferringPhysicianName",
-    "ContentCreatorName",
-    "OperatorsName",
-    "InstitutionName",
-    "InstitutionAddress",
+IDENTITY = frozenset(
+    {
+        "AccessionNumber",
+        "StudyID",
+        "StudyDate",
+        "StudyTime",
+        "StudyDescription",
+        "SeriesDescription",
+        "AdmissionID",
+        "InstitutionName",
+        "InstitutionAddress",
+        "InstitutionalDepartmentName",
+        "StationName",
+        "RequestAttributesSequence",
+        "OtherPatientIDsSequence",
+    }
 )
+"""Beside all of the patient's group, and every name of a person."""
 
 
 def read(path: Path) -> Picture:
@@ -98,10 +94,16 @@ def write(path: Path, pixels: NDArray[Any], extra: Mapping[str, Any]) -> None:
         _fill(dataset, *_frames(dataset, pixels, np.array(extra["lies"])))
     with whole(path) as partial:
         if not extra.get("identifiers"):
-            for name in IDENTITY:
-                if name in dataset:
-                    dataset[name].value = None
+            _empty_identity(dataset)
         dataset.save_as(partial, enforce_file_format=True)
+
+
+def _empty_identity(dataset: Any) -> None:
+    """Leave out who it is of; UIDs stay, since they tie it to its images."""
+    dataset.remove_private_tags()
+    for element in list(dataset):
+        if element.tag.group == 0x0010 or element.VR == "PN" or element.keyword in IDENTITY:
+            element.value = [] if element.VR == "SQ" else None
 
 
 def _frames(
