@@ -39,7 +39,10 @@ KINDS = {
     "jpeg": Sample(".jpg", lambda path, pixels, _: Image.fromarray(pixels * 100).save(path), volume=False),
     "dicom series": Sample("", lambda path, pixels, where: series(path, pixels.astype(np.int16), where)),
     "dicom segmentation": Sample(
-        ".dcm", lambda path, pixels, where: segmentation(path, series(path.parent / ".s", pixels, where), pixels)
+        ".dcm",
+        lambda path, pixels, where: segmentation(
+            path, series(path.parent / ".s", pixels.astype(np.int16), where), pixels
+        ),
     ),
 }
 

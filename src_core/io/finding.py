@@ -98,7 +98,7 @@ def _matching(pattern: str | Path, what: str, problems: list[str]) -> dict[str, 
     """Files of a pattern by what its stars stand for; of a folder by stem."""
     text = str(Path(pattern).expanduser())
     if not glob.has_magic(text):
-        return files_by_stem(Path(text), what, problems)
+        return files_by_stem(Path(text), what, problems, outlines=False if what == "images" else None)
     wild = re.compile(
         "".join(
             "(.*)" if part == "*" else "." if part == "?" else re.escape(part)
@@ -227,7 +227,7 @@ def _decathlon(folder: Path, listed: list[Any], clean: Mapping[str, Path], probl
 
 def _nnunet(folder: Path, clean: Mapping[str, Path], problems: list[str], unlabelled: bool) -> list[Pair]:
     channels: dict[str, dict[int, Path]] = {}
-    for stem, path in files_by_stem(folder / "imagesTr", "images", problems).items():
+    for stem, path in files_by_stem(folder / "imagesTr", "images", problems, outlines=False).items():
         match = CHANNEL.fullmatch(stem)
         if match is None:
             problems.append(f"{path.name} has no number of a channel; nnU-Net expects NAME_0000 and so on.")

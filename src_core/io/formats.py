@@ -56,6 +56,8 @@ class Entry:
         Its images are folders.
     lossy : bool
         Values of masks are not kept exactly.
+    outlines : bool
+        Masks only, never an image.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Entry:
     extra: str = ""
     folder: bool = False
     lossy: bool = False
+    outlines: bool = False
 
     def load(self) -> Format:
         """The module.
@@ -92,6 +95,7 @@ ENTRIES = (
     Entry(name="MetaImage", suffixes=(".mha", ".mhd"), module="metaimage"),
     Entry(name="NumPy", suffixes=(".npy", ".npz"), module="numpy_files"),
     Entry(name="OME-Zarr", suffixes=(".ome.zarr", ".zarr"), module="ome_zarr", folder=True),
+    Entry(name="LabelMe or COCO", suffixes=(".coco.json", ".json"), module="polygons", outlines=True),
     Entry(name="DICOM", suffixes=(".dcm",), module="dicom", extra="formats"),
 )
 _BY_SUFFIX = {suffix: entry for entry in ENTRIES for suffix in entry.suffixes}
@@ -101,13 +105,15 @@ SERIES = ""
 
 
 def names() -> str:
-    """All formats, for messages."""
-    return ", ".join(entry.name for entry in ENTRIES)
+    """All formats of images, for messages."""
+    return ", ".join(entry.name for entry in ENTRIES if not entry.outlines)
 
 
 def suffix_of(path: Path) -> str | None:
     """Its known ending in lower case, the longest one; empty for a DICOM series in a folder, None if unknown."""
     name = path.name.lower()
+    if path.parent.suffix.lower() == ".json" and path.parent.is_file():  # an image's part of a COCO file
+        return ".coco.json"
     found = [suffix for suffix in SUFFIXES if name.endswith(suffix) and name != suffix]
     if path.is_dir():
         if any(_BY_SUFFIX[suffix].folder for suffix in found):

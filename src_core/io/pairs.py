@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from src_core.errors import PairingError
-from src_core.io.formats import names, stem_of, suffix_of
+from src_core.io.formats import entry_of, names, stem_of, suffix_of
+from src_core.io.polygons import images_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,14 +37,21 @@ class Pair:
     more: tuple[Path, ...] = ()
 
 
-def files_by_stem(folder: Path, what: str, problems: list[str]) -> dict[str, Path]:
-    """Images of a folder by stem; what is wrong is added to ``problems``. Hidden and other files are passed over."""
+def files_by_stem(folder: Path, what: str, problems: list[str], *, outlines: bool | None = None) -> dict[str, Path]:
+    """Images or masks of a folder by stem; what is wrong is added to ``problems``.
+
+    Hidden and other files are passed over, and of images, or when ``outlines`` is false, files of outlines; when it is
+    true, all others. The masks of a COCO file are those of its images.
+    """
+    if folder.suffix.lower() == ".json" and folder.is_file():
+        return {stem: folder / name for stem, name in images_of(folder).items()}
     if not folder.is_dir():
         problems.append(f"The folder of {what}, {folder}, does not exist; choose another.")
         return {}
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or suffix_of(path) is None:
+        suffix = None if path.name.startswith(".") else suffix_of(path)
+        if suffix is None or (outlines is not None and entry_of(path, suffix).outlines != outlines):
             continue
         stem = stem_of(path)
         if stem in found:
@@ -71,8 +79,9 @@ def find_pairs(
         With every problem: a missing or empty folder, an image without a mask, a mask without an image.
     """
     problems: list[str] = []
-    image_files = files_by_stem(images, "images", problems)
-    mask_files = {} if masks is None else files_by_stem(masks, "masks", problems)
+    beside = True if masks is not None and masks.resolve() == images.resolve() else None  # as LabelMe keeps them
+    image_files = files_by_stem(images, "images", problems, outlines=False)
+    mask_files = {} if masks is None else files_by_stem(masks, "masks", problems, outlines=beside)
     clean_files = {} if clean_masks is None else files_by_stem(clean_masks, "trusted masks", problems)
     if image_files and (mask_files or masks is None):
         alone = [] if unlabelled else sorted(image_files.keys() - mask_files.keys())
