@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from src_core.errors import PairingError
 from src_core.io.formats import entry_of, names, stem_of, suffix_of
-from src_core.io.polygons import images_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +43,8 @@ def files_by_stem(folder: Path, what: str, problems: list[str], *, outlines: boo
     true, all others. The masks of a COCO file are those of its images.
     """
     if folder.suffix.lower() == ".json" and folder.is_file():
+        from src_core.io.polygons import images_of
+
         return {stem: folder / name for stem, name in images_of(folder).items()}
     if not folder.is_dir():
         problems.append(f"The folder of {what}, {folder}, does not exist; choose another.")

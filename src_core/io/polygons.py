@@ -1,8 +1,9 @@
 """Masks that are drawn as outlines: LabelMe (a JSON file an image) and COCO (one JSON file for many images).
 
-Names become class values: of COCO its category ids, of LabelMe 1, 2, … in the order of the names in the folder. Where
-outlines overlap, the later one is on top. A mask nobody has changed is given back with its outlines as they were; a changed
-one as masks of its classes (LabelMe shapes of type ``mask``, COCO run lengths), which lose nothing.
+Names become class values: of COCO its category ids, of LabelMe 1, 2, … in the order of the names in the folder. A pixel
+belongs to an outline that its centre lies in; where outlines overlap, the later one is on top. A mask nobody has changed
+is given back with its outlines as they were; a changed one as masks of its classes (LabelMe shapes of type ``mask``, COCO
+run lengths), which lose nothing.
 
 A mask in a COCO file is addressed as ``FILE.json/IMAGE.jpg``.
 """
@@ -128,7 +129,7 @@ def _shapes(pixels: NDArray[Any], names: list[str]) -> list[dict[str, Any]]:
         inside = pixels[top : bottom + 1, left : right + 1] == value
         Image.fromarray(inside.astype(np.uint8) * 255).convert("1").save(packed, "PNG")
         corners = [[float(left), float(top)], [float(right), float(bottom)]]
-        shape = {
+        shape: dict[str, Any] = {
             "label": name,
             "points": corners,
             "group_id": None,
@@ -189,7 +190,7 @@ def _draw_segmentation(pixels: NDArray[Any], drawn: Any, value: int) -> None:
 
 
 def _runs(text: str) -> list[int]:
-    """Run lengths from COCO's letters: five bits each, the lowest first; from the third on, differences to two before."""
+    """Run lengths from COCO's letters: five bits each, lowest first; from the fourth on, differences to two before."""
     runs: list[int] = []
     value = shift = 0
     for letter in text:
