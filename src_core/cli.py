@@ -80,6 +80,7 @@ def _add_create(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--images", required=True, metavar="DIR", help=layouts)
     parser.add_argument("--masks", metavar="DIR", help="folder or pattern of their masks")
     parser.add_argument("--unlabelled", action="store_true", help="take images without a mask, too")
+    parser.add_argument("--instances", action="store_true", help="masks number objects: all of them are one class")
     parser.add_argument("--clean-masks", metavar="DIR", help="trusted masks of some images; those count as verified")
     parser.add_argument("--classes", metavar="FILE", help="CSV 'value,name[,color]' or JSON; 'ignore' means unlabelled")
     parser.add_argument("--author", metavar="NAME", help="who is written into the record (default: login name)")

@@ -27,6 +27,7 @@ def create(arguments: argparse.Namespace) -> int:
             clean_masks=arguments.clean_masks,
             classes_file=arguments.classes,
             unlabelled=arguments.unlabelled,
+            instances=arguments.instances,
             author=arguments.author,
             progress=lambda name: progress.update(task, advance=1, note=name),
         )

@@ -1,9 +1,9 @@
-"""Masks that are drawn as outlines: LabelMe (a JSON file an image) and COCO (one JSON file for many images).
+"""Masks that are drawn as outlines: LabelMe (a JSON file an image), COCO (one JSON file for many images).
 
-Names become class values: of COCO its category ids, of LabelMe 1, 2, … in the order of the names in the folder. A pixel
-belongs to an outline that its centre lies in; where outlines overlap, the later one is on top. A mask nobody has changed
-is given back with its outlines as they were; a changed one as masks of its classes (LabelMe shapes of type ``mask``, COCO
-run lengths), which lose nothing.
+Names become class values: of COCO its category ids, of LabelMe 1, 2, … in the order of the names in the folder. A
+pixel belongs to an outline that its centre lies in; where outlines overlap, the later one is on top. A mask nobody has
+changed is given back with its outlines as they were; a changed one as masks of its classes, which lose nothing: LabelMe
+shapes of type ``mask``, or COCO run lengths.
 
 A mask in a COCO file is addressed as ``FILE.json/IMAGE.jpg``.
 """

@@ -15,6 +15,7 @@ from src_core.io.finding import find
 from src_core.io.formats import NEW, entry_of, read, suffix_of, usual_format
 from src_core.io.geometry import find_turn, spread, turn_to_image, volume
 from src_core.io.images import grey
+from src_core.io.instances import one_class
 from src_core.io.picture import Grid, Picture
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def check_folders(
     classes_file: str | Path | None = None,
     *,
     unlabelled: bool = False,
+    instances: bool = False,
 ) -> Source:
     """Look at every file once and list all that is wrong; see :func:`~src_core.io.finding.find` for what can be given.
 
@@ -82,7 +84,12 @@ def check_folders(
     MaskValueError, InputError
         When the values of the masks cannot be turned into classes.
     """
-    table = None if classes_file is None else read_classes(Path(classes_file))
+    table = one_class() if instances else None
+    if classes_file is not None:
+        given = read_classes(Path(classes_file))
+        if instances and [info.value for info in given.classes] != [0, 1]:
+            raise InputError(f"The classes file {classes_file} must name 0 and 1 where masks number objects.")
+        table = replace(given, instances=instances)
     found = find(images, masks, clean_masks, unlabelled=unlabelled)
     return check_pairs(found.pairs, table or found.table, found.layout)
 
@@ -232,6 +239,8 @@ def mask_encoding(path: Path, placed: Placed, table: ClassTable, grid: Grid) -> 
         where["space"] = placed.file.space
     if grid.affine is not None:
         where["affine"] = grid.affine
+    if table.instances:
+        where["instances"] = True
     return MaskEncoding(
         suffix=suffix_of(path) or path.suffix.lower(),
         dtype=str(placed.file.pixels.dtype),
@@ -257,10 +266,35 @@ def read_label_of(path: Path, case: CaseInfo, classes: tuple[ClassInfo, ...]) ->
     FormatError, MaskValueError
         If it cannot be read, does not lie on the grid of the image, or holds another value than the project's masks.
     """
-    image = Picture(pixels=np.broadcast_to(np.uint8(0), case.shape), space=len(case.shape), grid=grid_of_case(case))
-    placed = place(read_mask(path), image, path, case.name)
-    table = ClassTable(classes=classes, ignore_value=case.encoding.ignore_value, smeared=entry_of(path).lossy)
+    placed = _place_on(case, path)
+    encoding = case.encoding
+    table = ClassTable(
+        classes=classes,
+        ignore_value=encoding.ignore_value,
+        smeared=entry_of(path).lossy,
+        instances=encoding.extra.get(GRID, {}).get("instances", False),
+    )
     return table.encode(placed.values, str(path))
+
+
+def numbers_of(case: CaseInfo) -> NDArray[Any]:
+    """Numbers of the objects in the mask that a case was made of.
+
+    Raises
+    ------
+    InputError
+        If it is not there any more, or another one.
+    """
+    path = Path(case.mask_path)
+    if not path.exists():
+        raise InputError(f"The mask {path} is not there any more, so its objects cannot be numbered; put it back.")
+    values = _place_on(case, path).values
+    return values.astype(np.int64) if values.dtype.kind == "f" else values
+
+
+def _place_on(case: CaseInfo, path: Path) -> Placed:
+    image = Picture(pixels=np.broadcast_to(np.uint8(0), case.shape), space=len(case.shape), grid=grid_of_case(case))
+    return place(read_mask(path), image, path, case.name)
 
 
 def load(pair: Pair, table: ClassTable) -> dict[str, Any]:

@@ -214,6 +214,7 @@ def create_from_folders(
     clean_masks: str | Path | None = None,
     classes_file: str | Path | None = None,
     unlabelled: bool = False,
+    instances: bool = False,
     author: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Project, str]:
@@ -231,6 +232,8 @@ def create_from_folders(
         See :mod:`src_core.data.classes`.
     unlabelled : bool
         Images without a mask are taken, too; they have no label anywhere.
+    instances : bool
+        Masks number objects; all of them are one class. Cleaned masks get their numbers back.
     author : str, optional
     progress : callable, optional
         Called with each name when it is written.
@@ -250,7 +253,7 @@ def create_from_folders(
     target = project_path(path)
     if target.exists():
         raise _taken(target)
-    source = check_folders(images, masks, clean_masks, classes_file, unlabelled=unlabelled)
+    source = check_folders(images, masks, clean_masks, classes_file, unlabelled=unlabelled, instances=instances)
     cases = (NewCase(**load(pair, source.table)) for pair in source.pairs)
     project = build_project(target, cases, source.table.classes, author=author, progress=progress)
     return project, source.table.rule

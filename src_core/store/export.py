@@ -11,7 +11,8 @@ from src_core.data.case import IGNORE, CaseInfo, MaskEncoding, is_verified
 from src_core.errors import InputError, storage_errors
 from src_core.io.formats import NEW, usual_format, write, write_new
 from src_core.io.geometry import turn_back, volume
-from src_core.io.sources import GRID, grid_of_case
+from src_core.io.instances import renumbered
+from src_core.io.sources import GRID, grid_of_case, numbers_of
 from src_core.store.provenance import provenance
 from src_core.store.staging import Staging
 
@@ -163,7 +164,7 @@ def file_values(label: NDArray[np.uint8], encoding: MaskEncoding) -> NDArray[Any
 
 def _write_mask(folder: Path, case: CaseInfo, label: NDArray[np.uint8], format: str) -> list[Path]:
     encoding, where = case.encoding, case.encoding.extra.get(GRID, {})
-    values = file_values(label, encoding)
+    values = renumbered(label, numbers_of(case)) if where.get("instances") else file_values(label, encoding)
     if format != "same":
         return [write_new(folder, case.name, format, values, grid_of_case(case))]
     flat_format = encoding.suffix in (".png", ".jpg", ".jpeg", ".bmp")
