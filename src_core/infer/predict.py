@@ -60,7 +60,7 @@ def predict_folder(
         If a folder or the run is missing, or an image has more channels than those that were learned from.
     """
     problems: list[str] = []
-    files = files_by_stem(images, "images", problems)
+    files = files_by_stem(images, "images", problems, outlines=False)
     if problems:
         raise PairingError(problems)
     if out.resolve() == images.resolve():
@@ -73,9 +73,10 @@ def predict_folder(
     for name, path in files.items():
         picture = read_image(path)
         image = picture.pixels
-        if image.ndim == 3 and image.shape[2] > predictor.channels:
+        if picture.channels > predictor.channels:
             raise InputError(f"{path} is a colour image and the model learned from grey ones; convert it first.")
-        label = predictor(image).argmax(0).astype(np.uint8)
+        found = predictor(image) if picture.space == 2 else np.stack([predictor(part) for part in image], axis=1)
+        label = found.argmax(0).astype(np.uint8)
         format = usual_format(picture.shape, picture.grid)
         written.append(write_new(out, name, format, class_values(label, classes), picture.grid))
         if progress is not None:
