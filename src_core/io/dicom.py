@@ -44,7 +44,7 @@ def read(path: Path, *, mask: bool = False) -> Picture:
         files = _files(path)
         try:
             headers = [(file, pydicom.dcmread(file, stop_before_pixels=True)) for file in files]
-        except (InvalidDicomError, BytesLengthException, NotImplementedError, RecursionError) as error:
+        except (InvalidDicomError, BytesLengthException, RecursionError) as error:
             raise broken(path) from error
         if headers[0][1].get("SOPClassUID") in SEGMENTATIONS:
             from src_core.io import dicom_seg
@@ -91,7 +91,7 @@ def _pixels(path: Path, file: Path) -> NDArray[Any]:
     """Stored values of a file, as they are."""
     try:
         return np.asarray(pixel_array(file))
-    except (NotImplementedError, RuntimeError) as error:
+    except RuntimeError as error:  # also what says that something is not implemented
         if "plugin" in str(error) or "decode" in str(error) or "dependenc" in str(error):
             raise FormatError(
                 f"{path} is packed in a way that needs another package; install pylibjpeg[all], or save it unpacked."

@@ -1,5 +1,6 @@
 """Images and masks that belong together, in every layout that people keep them in.
 
+- one image and one mask: files, stores of zarr, or a folder with a DICOM series;
 - two folders with files of the same stem;
 - two patterns with one or more ``*``, such as ``data/*_image.nii.gz`` and ``data/*_label.nii.gz``: what the stars stand
   for is the name;
@@ -77,6 +78,9 @@ def find(
     path = Path(images).expanduser()
     if path.suffix.lower() == ".csv":
         return _from_csv(path, unlabelled)
+    if masks is not None and _is_one(path) and Path(masks).expanduser().is_file():
+        rest = None if clean_masks is None else Path(clean_masks).expanduser()
+        return Found((Pair(stem_of(path), path, Path(masks).expanduser(), rest),), "one image and its mask")
     if masks is None and (path / "dataset.json").is_file():
         return _from_data_set(path, Path(clean_masks).expanduser() if clean_masks else None, unlabelled)
     if masks is None and not unlabelled:
@@ -89,6 +93,11 @@ def find(
     folders = [None if each is None else Path(each).expanduser() for each in (masks, clean_masks)]
     pairs = find_pairs(path, folders[0], folders[1], unlabelled=unlabelled)
     return Found(tuple(pairs), "two folders" if masks is not None else "a folder of images")
+
+
+def _is_one(path: Path) -> bool:
+    """True for a file, a store or a folder with a series."""
+    return path.exists() and suffix_of(path) is not None
 
 
 # ------------------------------------------------------------------ patterns

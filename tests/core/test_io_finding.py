@@ -49,6 +49,15 @@ def test_patterns_name_by_what_their_star_stands_for(tmp_path):
     problems("fits", call=lambda: find(tmp_path / "*.nrrd", tmp_path / "*_label.nii.gz"))
 
 
+def test_one_image_and_its_mask(tmp_path):
+    nifti(tmp_path / "heart.nii.gz", top=99)
+    nifti(tmp_path / "drawn.nii")
+    (pair,) = find(tmp_path / "heart.nii.gz", tmp_path / "drawn.nii").pairs
+    assert (pair.name, pair.mask) == ("heart", tmp_path / "drawn.nii")
+    with pytest.raises(PairingError, match="does not exist"):
+        find(tmp_path / "heart.nii.gz", tmp_path / "gone.nii")
+
+
 def test_a_list_names_its_files_from_its_folder(tmp_path):
     nifti(tmp_path / "x" / "one.nii", top=99)
     nifti(tmp_path / "y" / "two.nii")
