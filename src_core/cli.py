@@ -221,6 +221,7 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="LIST",
         help="comma list of cleaned,proposed,trust,alpha,beta,uncertainty,cleanlab,band,provenance",
     )
+    parser.add_argument("--identifiers", action="store_true", help="leave in masks of DICOM who they are of")
     parser.add_argument("--format", default="same", help="same (default), nifti, nrrd, ome-zarr, tiff, png or npy")
     parser.add_argument("--run", dest="run_name", metavar="NAME")
     parser.set_defaults(run=_lazily("src_core.commands.data", "export_command"))

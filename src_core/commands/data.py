@@ -81,6 +81,7 @@ def export_command(arguments: argparse.Namespace) -> int:
             what,
             arguments.format,
             arguments.run_name,
+            identifiers=arguments.identifiers,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     print(f"Wrote {len(written)} files to {arguments.directory}")

@@ -42,6 +42,7 @@ def export(
     format: Format = "same",
     run: str | None = None,
     *,
+    identifiers: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write ``DIR/WHAT/IMAGE.ext`` for every image.
@@ -61,6 +62,8 @@ def export(
         format (float maps as TIFF when it is ``png``). Every file lies where its image lies.
     run : str, optional
         Where maps and proposals come from; the newest scored run by default.
+    identifiers : bool
+        Leave in masks of DICOM who they are of.
     progress : callable, optional
         Called with files done and files in all.
 
@@ -90,7 +93,8 @@ def export(
             for case in project.cases:
                 if scored is None or scored.covers(case.id) or name in (*MASKS, "provenance"):
                     written += [
-                        staging.publish(path) for path in _export_one(project, scored, staging.path, case, name, format)
+                        staging.publish(path)
+                        for path in _export_one(project, scored, staging.path, case, name, format, identifiers)
                     ]
                 done += 1
                 if progress is not None:
@@ -129,10 +133,12 @@ def _check_folder(project: Project, out: Path, what: Sequence[str]) -> None:
         out.mkdir(parents=True, exist_ok=True)
 
 
-def _export_one(project: Project, run: Run | None, folder: Path, case: CaseInfo, name: str, format: str) -> list[Path]:
+def _export_one(
+    project: Project, run: Run | None, folder: Path, case: CaseInfo, name: str, format: str, identifiers: bool
+) -> list[Path]:
     if name in MASKS:
         label = project.read_label(case) if run is None or name == "cleaned" else _proposed(project, run, case)
-        return _write_mask(folder, case, label, format)
+        return _write_mask(folder, case, label, format, identifiers)
     if name == "provenance":
         return _write_map(folder, case, provenance(project, case), format)
     assert run is not None
@@ -162,7 +168,7 @@ def file_values(label: NDArray[np.uint8], encoding: MaskEncoding) -> NDArray[Any
     return table[label].astype(encoding.dtype)
 
 
-def _write_mask(folder: Path, case: CaseInfo, label: NDArray[np.uint8], format: str) -> list[Path]:
+def _write_mask(folder: Path, case: CaseInfo, label: NDArray[np.uint8], format: str, identifiers: bool) -> list[Path]:
     encoding, where = case.encoding, case.encoding.extra.get(GRID, {})
     values = renumbered(label, numbers_of(case)) if where.get("instances") else file_values(label, encoding)
     if format != "same":
@@ -175,7 +181,7 @@ def _write_mask(folder: Path, case: CaseInfo, label: NDArray[np.uint8], format: 
         values = turn_back(volume(values, values.ndim), where.get("turn"))
         values = values[0] if space == 2 else values
     path = folder / f"{case.name}{encoding.suffix}"
-    return write(path, values, mode=encoding.mode, extra=encoding.extra)
+    return write(path, values, mode=encoding.mode, extra={**encoding.extra, "identifiers": identifiers})
 
 
 def _write_map(folder: Path, case: CaseInfo, values: NDArray[Any], format: str) -> list[Path]:

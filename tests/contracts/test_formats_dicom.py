@@ -78,6 +78,8 @@ def test_a_segmentation_is_given_back(tmp_path, pixels, label, kind, omit):
         assert np.array_equal(project.read_label(case), label)
         assert [info.name.lower() for info in project.classes] == ["background", "atrium", "scar"]
         (back,) = export(project, tmp_path / "out", ["cleaned"])
+        (named,) = export(project, tmp_path / "named", ["cleaned"], identifiers=True)
+    assert SECRET.encode() in named.read_bytes()
     one, two = highdicom.seg.segread(source), highdicom.seg.segread(back)
     assert two.SOPInstanceUID != one.SOPInstanceUID
     assert two.SegmentSequence == one.SegmentSequence
