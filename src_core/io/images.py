@@ -102,7 +102,9 @@ def write(path: Path, pixels: NDArray[Any], *, mode: str = "L", extra: Mapping[s
         If the format cannot hold the pixels.
     """
     if pixels.ndim != 2:
-        raise InputError(f"{path} cannot be written: it holds single slices; export stacks as TIFF, NIfTI or OME-Zarr.")
+        raise InputError(
+            f"{path.name} cannot be written: PNG, JPEG and BMP hold single slices; export stacks as TIFF, NIfTI or OME-Zarr."
+        )
     facts = extra or {}
     options: dict[str, Any] = {}
     if "dpi" in facts:
@@ -146,6 +148,6 @@ def write_new(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
     """
     if pixels.dtype.kind not in "bu" or pixels.dtype.itemsize > 2:
         if pixels.dtype.kind == "f" or pixels.min(initial=0) < 0 or pixels.max(initial=0) > 65535:
-            raise InputError(f"{path} cannot be written: PNG holds whole numbers from 0 to 65535; choose TIFF.")
+            raise InputError(f"{path.name} cannot be written: PNG holds whole numbers from 0 to 65535; choose TIFF.")
         pixels = pixels.astype(np.uint8 if pixels.max(initial=0) < 256 else np.uint16)
     write(path, pixels, mode="I;16" if pixels.dtype.itemsize == 2 else "L")
