@@ -103,7 +103,7 @@ def write(path: Path, pixels: NDArray[Any], *, mode: str = "L", extra: Mapping[s
     """
     if pixels.ndim != 2:
         raise InputError(
-            f"{path.name} cannot be written: PNG, JPEG and BMP hold single slices; export stacks as TIFF, NIfTI or OME-Zarr."
+            f"{path.name} cannot be written: PNG, JPEG and BMP hold single slices; export stacks as TIFF or NIfTI."
         )
     facts = extra or {}
     options: dict[str, Any] = {}
