@@ -14,6 +14,7 @@ from src_core.infer.predict import predict_folder
 from src_core.infer.score import score_run
 from src_core.store.project import Project
 from src_core.train.control import Control
+from src_core.train.follow_up import follow_up_settings
 from src_core.train.run import train
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ INTERRUPTED = 130
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
     names = ("method", "epochs", "seed", "device", "threads")
     changes = {name: getattr(arguments, name) for name in names}
+    if arguments.start_from is not None:
+        with Project.open(arguments.project) as project:
+            before = project.run(arguments.start_from, scored=False, trained=True).settings()
+        return follow_up_settings(before, **changes)
     if not arguments.resume:
         return preset(arguments.preset, **changes)
     with Project.open(arguments.project) as project:
@@ -51,6 +56,7 @@ def train_command(arguments: argparse.Namespace) -> int:
                 arguments.run_name,
                 settings,
                 resume=arguments.resume,
+                start_from=arguments.start_from,
                 listener=progress,
                 control=control,
             )

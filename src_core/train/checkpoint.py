@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FORMAT = "metadcseg-checkpoint-3"
 NAME = "checkpoint.safetensors"
-_FREE = ("epochs", "threads", "device", "preset")
+_FREE = ("epochs", "threads", "device", "preset", "precision")
 """Settings that may differ between a checkpoint and the run that goes on from it."""
 
 
@@ -53,6 +53,7 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "warmup_end": learner.warmup_end,
         "agreement": learner.agreement,
         "folds": [sorted(half) for half in learner.folds],
+        "verified": [index for index, case in enumerate(learner.data.cases) if case.verified_pixels > 0],
         "twin_steps": [twin.steps for twin in learner.twins],
         "given_weights": [each.given_weight for each in (learner, *learner.twins)],
         "lengths": learner.weigher.lengths,
@@ -133,8 +134,16 @@ def load_teacher(folder: Path, device: torch.device) -> tuple[Segmenter, dict[st
     return teacher.to(device).eval().requires_grad_(False), header
 
 
-def load(learner: Learner, folder: Path) -> int:
+def load(learner: Learner, folder: Path, *, free: tuple[str, ...] = ()) -> int:
     """Bring a learner to the state of a checkpoint.
+
+    Parameters
+    ----------
+    learner : Learner
+    folder : Path
+        Of the run.
+    free : tuple of str
+        Settings that may be others than those of the checkpoint, beside epochs, threads and device.
 
     Returns
     -------
@@ -147,7 +156,7 @@ def load(learner: Learner, folder: Path) -> int:
         If it is missing, damaged, or of other settings or another number of images.
     """
     header = read_header(folder)
-    _check_settings(learner, header, folder)
+    _check_settings(learner, header, folder, free)
     learner.folds = tuple(frozenset(half) for half in header["folds"])
     learner.twins = [learner.sibling(number) for number in range(1, len(learner.folds) + 1)]
     try:
@@ -174,10 +183,11 @@ def load(learner: Learner, folder: Path) -> int:
     return int(header["epoch"])
 
 
-def _check_settings(learner: Learner, header: dict[str, Any], folder: Path) -> None:
+def _check_settings(learner: Learner, header: dict[str, Any], folder: Path, free: tuple[str, ...]) -> None:
+    settings = asdict(TrainingSettings.from_mapping(header["settings"]))  # what is new since has its default
     for name, value in asdict(learner.settings).items():
-        before = header["settings"].get(name)
-        if name not in _FREE and before != value:
+        before = settings[name]
+        if name not in (*_FREE, *free) and before != value:
             raise CheckpointError(
                 f"Run {folder.name} was trained with {name} = {before}, now {value} is asked for; use the same "
                 "value, or another run name."

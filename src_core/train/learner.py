@@ -24,6 +24,7 @@ from src_core.meta.weights import trust
 from src_core.networks.registry import build_network
 from src_core.networks.stateless import call_with, copied_buffers
 from src_core.networks.statistics import frozen_statistics
+from src_core.train.passes import Passes
 from src_core.train.views import teacher_prediction
 from src_core.train.weighting import Target, Weigher
 
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 CONSISTENCY_NOISE = 0.02
 """Standard deviation of the noise on the network's image in the consistency term, in standard deviations."""
-
 
 HELPED_EVERY = 2
 """One of the two helpers takes a step every so many steps. On heart slices for development, a quarter of the steps for
@@ -104,6 +104,8 @@ class Learner:
         Weight of the given labels as a whole, in [0.1, 1] (:mod:`src_core.meta.guide`).
     planned_steps : int
         So many it will take in the run.
+    passes : Passes
+        How batches go through the network; shared with the helpers.
     """
 
     def __init__(self, settings: TrainingSettings, data: CaseSet, device: torch.device) -> None:
@@ -112,12 +114,13 @@ class Learner:
         self.classes = max(data.classes, 2)
         self.channels = data.channels
         self.spatial_dims = data.spatial_dims
-        self._data = data
+        self.data = data
         torch.manual_seed(settings.seed)
         self.network = build_network(data.channels, self.classes, settings, spatial_dims=data.spatial_dims).to(device)
         self.teacher = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.optimizer = _optimizer(self.network, settings)
-        self.weigher = Weigher(self.network, data.cases, self.classes, settings)
+        self.passes = Passes(settings, device)
+        self.weigher = Weigher(self.network, data.cases, self.classes, settings, self.passes)
         self.centers = Centers(self.classes, self.network.feature_channels, settings).to(device)
         self.judge: Judge | None = None
         self.trust_scale: TrustScale | None = None
@@ -134,7 +137,8 @@ class Learner:
     def sibling(self, number: int) -> Learner:
         """A helper of the same settings and data with another start."""
         settings = replace(self.settings, seed=(self.settings.seed + number) % 2**31)
-        helper = Learner(settings, self._data, self.device)
+        helper = Learner(settings, self.data, self.device)
+        helper.passes = helper.weigher.passes = self.passes
         helper.planned_steps = max(self.planned_steps // (2 * HELPED_EVERY), 1)
         return helper
 
@@ -156,7 +160,8 @@ class Learner:
     def _aside(self, images_BIX: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         """Logits by a pass that leaves normalisation statistics as they are: only training batches move them."""
         with self.statistics():
-            return call_with(self.network, {**copied_buffers(self.network), **parameters}, images_BIX)
+            tensors = {**copied_buffers(self.network), **parameters}
+            return self.passes(lambda part_BIX: call_with(self.network, tensors, part_BIX), images_BIX)
 
     def statistics(self) -> AbstractContextManager[None]:
         """What passes aside are normalised by: their own batch, or with frozen statistics those of the warm-up."""
@@ -228,7 +233,7 @@ class Learner:
                 self.weigher.observe(batch, None, direction, rate=observe_at, counters=counters)
         labels_BX = batch.candidates_BX if given_only else batch.labels_BX
         valid_BX = self._valid(batch, labels_BX, excluded)
-        logits_BCX = self.network(batch.images_BIX)
+        logits_BCX = self.passes(self.network, batch.images_BIX)
         if offsets:
             logits_BCX = self._offset(logits_BCX, labels_BX, valid_BX, ~batch.verified_BX)
         loss = weighted_mean(pixel_cross_entropy(logits_BCX, labels_BX), valid_BX)
@@ -309,7 +314,7 @@ class Learner:
 
     def _objective(self, batch: Batch, target: Target, emphasis_BX: Tensor, excluded: frozenset[int]) -> Tensor:
         """Eq. 6: weighted cross-entropy and Dice; nothing flows back through weights, emphasis or teacher."""
-        logits_BCX = self.network(batch.images_BIX)
+        logits_BCX = self.passes(self.network, batch.images_BIX)
         inside_BX = self._valid(batch, torch.where(target.mass_BX > 0, 0, batch.labels_BX), excluded)
         losses_BX = -(target.labels_BCX * logits_BCX.log_softmax(1)).sum(1)
         loss = weighted_mean(emphasis_BX * losses_BX, inside_BX)
