@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 FORMAT = "metadcseg-checkpoint-3"
 NAME = "checkpoint.safetensors"
+_OS_ERROR = re.compile(r"os error (\d+)")
 _FREE = ("epochs", "threads", "device", "preset", "precision")
 """Settings that may differ between a checkpoint and the run that goes on from it."""
 
@@ -63,11 +65,25 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "settings": asdict(learner.settings),
     }
     with storage_errors(target, "The checkpoint before is still there."):
-        save_file(_tensors(learner), partial, metadata={"metadcseg": json.dumps(header)})
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(target)
+        try:
+            _write(_tensors(learner), partial, header)
+            partial.replace(target)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
     return target
+
+
+def _write(tensors: dict[str, torch.Tensor], path: Path, header: dict[str, Any]) -> None:
+    try:
+        save_file(tensors, path, metadata={"metadcseg": json.dumps(header)})
+    except SafetensorError as error:  # says in words only what the operating system said
+        found = _OS_ERROR.search(str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), str(error)) from error
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _tensors(learner: Learner) -> dict[str, torch.Tensor]:

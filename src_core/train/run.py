@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from src_core import __version__
-from src_core.errors import InputError, ProjectLockedError, storage_errors
+from src_core.errors import InputError, ProjectError, ProjectLockedError, storage_errors
 from src_core.messages import Message
 from src_core.store.project import Project
 from src_core.store.runs import Run, check_run_name, not_trained
@@ -100,6 +100,13 @@ def train(
             with FileLock(folder / "lock", timeout=0):
                 session = _Session(project, folder, settings, device, listener, control)
                 session.run(resume=resume, source=source, after_epoch=after_epoch)
+        except FileNotFoundError as error:
+            if folder.is_dir():
+                raise
+            raise ProjectError(
+                f"Run {name} or its project was moved or deleted while it was trained ({folder} is missing); open the "
+                "project where it is now, and train again."
+            ) from error
         except Timeout as error:
             raise ProjectLockedError(
                 f"Run {name} is being trained by another process; wait for it, or choose another run name."

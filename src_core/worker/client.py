@@ -120,6 +120,9 @@ class WorkerClient:
         following = after(self.state, how)
         if following is None:
             raise WorkerError("Training is running already; wait for it, or cancel it first.")
+        line, self._line = self._line, None
+        if line is not None:  # it has said its last word, but not ended yet
+            line.let_go(keep=False)
         return following
 
     def _begin(self, state: WorkerState, run: str) -> None:
