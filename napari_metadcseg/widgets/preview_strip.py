@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from napari_metadcseg.state import Preview
 
-SIDE = 72
+SIDE = 64
 
 
 class PreviewStrip(QWidget):

@@ -269,7 +269,7 @@ def doubted_text(training: TrainingState) -> str:
     if not training.doubted:
         return ""
     before = f" (after the first epoch {training.doubted[0]:.1%})" if len(training.doubted) > 1 else ""
-    return f"Labels that the model doubts: {training.doubted[-1]:.1%}{before}"
+    return f"Labels in doubt: {training.doubted[-1]:.1%}{before}"
 
 
 def _verified_text(training: TrainingState, project: ProjectState | None) -> str:

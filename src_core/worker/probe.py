@@ -84,6 +84,7 @@ class Probe:
         """End the process, if it still runs."""
         process, self._process = self._process, None
         if process is not None:
+            self._asked = False
             process.kill()
             with process, contextlib.suppress(OSError):
                 process.wait()
