@@ -230,9 +230,8 @@ class Controller:
         hand, project = self.hand(), self.project
         if hand is None or project is None:
             return None
-        case = project.case(hand.region.case_id)
+        case, inside = project.case(hand.region.case_id), hand.window_mask
         label = project.read_label(case, hand.window)
-        inside = hand.window_mask
         return project.read_image(case, hand.window), label, np.where(inside, hand.window_proposed, label), inside
 
     def show_kind(self, kind: Filter) -> None:
