@@ -131,8 +131,8 @@ def _work(project: str, run: str | None, start: Message, control: Control, say: 
     settings = TrainingSettings.from_mapping(start.data["settings"])
     settings = replace(settings, threads=settings.threads or window_threads())
 
-    def score(name: str) -> int:
-        return score_run(project, name, device=settings.device, listener=say, control=control)
+    def score(name: str, *, quick: bool = True) -> int:
+        return score_run(project, name, device=settings.device, quick=quick, listener=say, control=control)
 
     name = train(
         project,
@@ -146,7 +146,7 @@ def _work(project: str, run: str | None, start: Message, control: Control, say: 
     )
     if control.stopping:
         return
-    generation = score(name)
+    generation = score(name, quick=False)
     say(Message("finished", {"seconds": time.perf_counter() - began}) if generation else Message("stopped"))
 
 
