@@ -11,7 +11,7 @@ from torch.nn import functional
 from src_core.config import TrainingSettings
 from src_core.errors import InputError, PairingError
 from src_core.infer.score import ZOOMS
-from src_core.io.images import write
+from src_core.io.formats import usual_format, write_new
 from src_core.io.pairs import files_by_stem
 from src_core.io.sources import read_image
 from src_core.store.project import Project
@@ -39,7 +39,9 @@ def predict_folder(
     device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Write ``OUT/IMAGE.png`` with the class values of the project for every image of a folder.
+    """Write a mask with the class values of the project for every image of a folder.
+
+    Masks are PNG; NIfTI where the image says where it lies, TIFF where it is a stack that does not.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def predict_folder(
         If a folder or the run is missing, or an image has more channels than those that were learned from.
     """
     problems: list[str] = []
-    files = files_by_stem(images, "images", problems)
+    files = files_by_stem(images, "images", problems, outlines=False)
     if problems:
         raise PairingError(problems)
     if out.resolve() == images.resolve():
@@ -68,13 +70,15 @@ def predict_folder(
         folder = project.run(run_name, scored=False, trained=True).path
     predictor = Predictor(folder, device)
     written = []
-    for path in files.values():
-        image = read_image(path).pixels
-        if image.ndim == 3 and image.shape[2] > predictor.channels:
+    for name, path in files.items():
+        picture = read_image(path)
+        image = picture.pixels
+        if picture.channels > predictor.channels:
             raise InputError(f"{path} is a colour image and the model learned from grey ones; convert it first.")
-        label = predictor(image).argmax(0).astype(np.uint8)
-        written.append(out / f"{path.stem}.png")
-        write(written[-1], class_values(label, classes))
+        found = predictor(image) if picture.space == 2 else np.stack([predictor(part) for part in image], axis=1)
+        label = found.argmax(0).astype(np.uint8)
+        format = usual_format(picture.shape, picture.grid)
+        written.append(write_new(out, name, format, class_values(label, classes), picture.grid))
         if progress is not None:
             progress(len(written), len(files))
     return written
