@@ -127,7 +127,7 @@ class Controller:
 
     def may_switch(self) -> bool:
         """False, and a sentence, while training runs: another project would end it."""
-        if self.desk.state.worker.alive:
+        if self.desk.state.worker.alive and not self.desk.state.kept:
             self.say("Training is running; cancel it or wait for its end before you change the project.", "error")
             return False
         return True
@@ -172,25 +172,26 @@ class Controller:
 
     def train(self, preset: str, **changes: Any) -> bool:
         """Start a new run."""
-        return self._with_desk(lambda: self.desk.start(preset, **changes))
+        return self.ask_training(lambda: self.desk.start(preset, **changes))
 
     def continue_training(self) -> bool:
         """Go on from the last checkpoint of the newest run."""
-        return self._with_desk(self.desk.resume_run)
+        return self.ask_training(self.desk.resume_run)
 
     def pause(self) -> None:
         """Pause or resume training."""
-        self._with_desk(self.desk.toggle_pause)
+        self.ask_training(self.desk.toggle_pause)
 
     def cancel(self) -> None:
         """End training; the last checkpoint is kept."""
-        self._with_desk(self.desk.stop)
+        self.ask_training(self.desk.stop)
 
     def finish(self) -> None:
         """End training early and score what is there."""
-        self._with_desk(self.desk.finish)
+        self.ask_training(self.desk.finish)
 
-    def _with_desk(self, action: Callable[[], object]) -> bool:
+    def ask_training(self, action: Callable[[], object]) -> bool:
+        """Ask something of the training desk, and show what came of it."""
         done = self._guarded(action)
         self._set(training=self.desk.state)
         return done
@@ -229,9 +230,8 @@ class Controller:
         hand, project = self.hand(), self.project
         if hand is None or project is None:
             return None
-        case = project.case(hand.region.case_id)
+        case, inside = project.case(hand.region.case_id), hand.window_mask
         label = project.read_label(case, hand.window)
-        inside = hand.window_mask
         return project.read_image(case, hand.window), label, np.where(inside, hand.window_proposed, label), inside
 
     def show_kind(self, kind: Filter) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from src_core.worker.probe import AUTO, DeviceInfo
 from src_core.worker.states import WorkerState
 
 if TYPE_CHECKING:
@@ -47,17 +48,49 @@ class ProjectState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preview:
+    """A small picture of what the model doubts in an image.
+
+    Attributes
+    ----------
+    epoch : int
+        After which it was made; the file is the same in all epochs.
+    doubted : float
+        Share of the image's labels, in [0, 1].
+    """
+
+    case_id: int
+    path: Path
+    epoch: int
+    doubted: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingState:
     """What the training process is at.
 
     Attributes
     ----------
+    losses, dice : tuple of (step, value)
+        Of steps; of epochs, on verified pixels, in [0, 1].
+    doubted : tuple of float
+        Share of labels that the model doubted after the first epoch and after the last.
     scored : tuple of (done, total) or None
-        Images scored so far, once scoring has begun.
+        Images scored so far, while they are.
+    looks : int
+        Times that the queue was filled by this run.
     verified : tuple or None
         Verified pixels in use: in all, corrected, confirmed, background.
     verified_classes : tuple of int
         The same by class.
+    silence : str
+        One sentence while the process does not answer.
+    kept : bool
+        It goes on when the window is closed.
+    devices : tuple of DeviceInfo
+        To choose from.
+    can_train_on : bool
+        There is a finished run to go on from.
     """
 
     worker: WorkerState = WorkerState.IDLE
@@ -67,14 +100,22 @@ class TrainingState:
     step: int = 0
     steps: int = 0
     eta_seconds: float = 0.0
-    losses: tuple[float, ...] = ()
+    losses: tuple[tuple[int, float], ...] = ()
+    dice: tuple[tuple[int, float], ...] = ()
+    doubted: tuple[float, ...] = ()
+    previews: tuple[Preview, ...] = ()
     scored: tuple[int, int] | None = None
+    looks: int = 0
     verified: tuple[int, int, int, int] | None = None
     verified_classes: tuple[int, ...] = ()
     notices: tuple[str, ...] = ()
     error: str = ""
     details: str = ""
+    silence: str = ""
+    kept: bool = False
+    devices: tuple[DeviceInfo, ...] = (AUTO,)
     can_continue: bool = False
+    can_train_on: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

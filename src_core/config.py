@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Method = Literal["metadcseg", "l2b", "teacher", "mixed", "finetune", "noisy", "clean"]
 Preset = Literal["quick", "standard", "thorough"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["adamw", "sgd"]
 Weighting = Literal["memory", "l2b", "image", "class", "sign", "softmax"]
 Norm = Literal["group", "instance", "batch"]
@@ -43,7 +44,10 @@ class TrainingSettings:
     device : str
         ``auto`` takes CUDA, then MPS, then the CPU.
     threads : int
-        CPU threads; 0 leaves it to the library.
+        CPU threads; 0 leaves it to the library, and in the window takes all cores but one.
+    precision : str
+        What the layers compute in: ``float32``, ``bfloat16`` (mixed precision; the derivative of the meta weights stays
+        in single precision), or ``auto``, which is ``bfloat16`` on a CUDA device that has it and else ``float32``.
     epochs, steps_per_epoch : int
         An epoch is a fixed number of optimiser steps, so that its length does not depend on the data.
     warmup_fraction : float
@@ -116,6 +120,7 @@ class TrainingSettings:
     seed: int = 0
     device: Device = "auto"
     threads: int = 0
+    precision: Precision = "auto"
     epochs: int = 40
     steps_per_epoch: int = 50
     warmup_fraction: float = 0.5

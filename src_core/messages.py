@@ -13,14 +13,31 @@ from src_core.errors import WorkerError
 
 VERSION = 1
 
-COMMANDS = frozenset({"start", "pause", "resume", "stop", "finish"})
-"""To the process: start with settings; pause; resume; stop (keep a checkpoint); finish (score what is there)."""
+COMMANDS = frozenset({"start", "pause", "resume", "stop", "finish", "keep"})
+"""To the process: start with settings; pause; resume; stop (keep a checkpoint); finish (score what is there); keep
+training, or not, when the window goes."""
 
 EVENTS = frozenset(
     {"started", "progress", "epoch", "verified", "notice", "paused", "resumed", "scoring", "scored",
-     "trained", "finished", "stopped", "failed"}
+     "previews", "alive", "trained", "finished", "stopped", "failed"}
 )  # fmt: skip
 """From the process; the fields of each are listed in :class:`Message`."""
+
+_NEEDED = {
+    "start": ("settings",),
+    "keep": ("on",),
+    "started": ("run", "device", "steps", "first_step"),
+    "progress": ("step", "steps", "epoch", "loss", "eta_seconds", "stage"),
+    "epoch": ("epoch",),
+    "verified": ("pixels", "corrected", "confirmed", "background"),
+    "notice": ("text",),
+    "scoring": ("done", "total"),
+    "scored": ("generation",),
+    "previews": ("epoch", "images"),
+    "alive": ("idle_seconds", "paused"),
+    "failed": ("text",),
+}
+"""Fields without which a line is no message."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +53,22 @@ class Message:
         started    ``run``, ``device`` (in words), ``epochs``, ``steps``, ``first_step``
         progress   ``step``, ``steps``, ``epoch``, ``loss``, ``eta_seconds``, ``stage``
                    (``warm-up`` or ``meta``), ``seconds_per_step``
-        epoch      ``epoch``, ``loss``, ``val_dice`` (or null), ``evidence_scale``, ``learning_rate``
+        epoch      ``epoch``, ``loss``, ``val_dice`` (or null), ``evidence_scale``, ``learning_rate``,
+                   ``step`` (after it)
         verified   ``pixels`` (in use), ``images``, ``corrected``, ``confirmed``, ``background``,
                    ``classes`` (of each class), ``boundary_offset`` (px or null)
         notice     ``text``: one sentence for the person
         paused, resumed, stopped    nothing
         scoring    ``done``, ``total``
         scored     ``generation`` (int, grows), ``regions``
+        previews   ``epoch``, ``doubted`` (share of labels in [0, 1], or null), ``images``: list of
+                   ``case``, ``file`` (under ``runs/RUN/previews/``), ``doubted``
+        alive      ``idle_seconds``: since it did anything; ``paused``; told every 2 s
         trained    ``seconds``; the last checkpoint is written, scoring follows
         finished   ``seconds``, scoring included
         failed     ``text``: one sentence; ``details``: traceback
-        start      ``settings`` (mapping), ``resume`` (bool)
+        start      ``settings`` (mapping), ``resume`` (bool), ``from`` (run to start from, or null)
+        keep       ``on`` (bool)
         ========== ==========================================================================
     """
 
@@ -69,8 +91,12 @@ class Message:
         try:
             values = json.loads(line)
             version, kind = values.pop("v"), values.pop("type")
+            known = version == VERSION and isinstance(kind, str) and kind in COMMANDS | EVENTS
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise WorkerError(f"Not a message of the training process: {line[:80]!r}.") from error
-        if version != VERSION or not isinstance(kind, str) or kind not in COMMANDS | EVENTS:
+        if not known:
             raise WorkerError(f"Message {kind!r} of version {version} is not understood; expected version {VERSION}.")
+        missing = [name for name in _NEEDED.get(kind, ()) if name not in values]
+        if missing:
+            raise WorkerError(f"Message {kind!r} lacks {', '.join(missing)}: {line[:80]!r}.")
         return cls(kind, values)

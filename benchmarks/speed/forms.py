@@ -19,8 +19,9 @@ from src_core.config import TrainingSettings, preset
 from src_core.data.case import Verified
 from src_core.losses.pixel import pixel_cross_entropy
 from src_core.train.cases import CaseSet, WorkCase
-from src_core.train.learner import Judgement, Learner
+from src_core.train.learner import Learner
 from src_core.train.sampler import Batch, Sampler
+from src_core.train.steps import Judgement
 from src_core.train.views import teacher_prediction
 
 FORMS = ("plain", "clean", "ours", "weights", "double")

@@ -17,6 +17,7 @@ from src_core.store.project import Project
 from src_core.store.run_record import read_settings
 from src_core.train.autoconfig import machine_facts, project_facts, suggest
 from src_core.train.control import Control
+from src_core.train.follow_up import follow_up_settings
 from src_core.train.run import train
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ INTERRUPTED = 130
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
     names = ("method", "epochs", "seed", "device", "threads")
     changes = {name: getattr(arguments, name) for name in names}
+    if arguments.start_from is not None:
+        with Project.open(arguments.project) as project:
+            before = project.run(arguments.start_from, scored=False, trained=True).settings()
+        return follow_up_settings(before, **changes)
     if arguments.settings and (arguments.resume or arguments.preset or arguments.suggest):
         raise InputError("--settings brings all settings itself; leave out --preset, --suggest and --resume.")
     if arguments.settings:
@@ -68,6 +73,7 @@ def train_command(arguments: argparse.Namespace) -> int:
                 arguments.run_name,
                 settings,
                 resume=arguments.resume,
+                start_from=arguments.start_from,
                 listener=progress,
                 control=control,
             )

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 ZOOMS = (0.85, 1.2)
 MAX_CENTER_CASES = 64
+QUICK_CENTER_CASES = 16
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,15 @@ class Scorer:
         Restored from the run's checkpoint.
     cases : list of WorkCase
         The centers are found anew in the features of the finished teacher, from up to 64 of these.
+    quick : bool
+        Fewer views of an image, and centers from fewer cases: half of the time, for a look while training goes on.
     """
 
-    def __init__(self, learner: Learner, cases: list[WorkCase]) -> None:
+    def __init__(self, learner: Learner, cases: list[WorkCase], *, quick: bool = False) -> None:
         self.learner = learner
+        self._zooms = () if quick else ZOOMS
         learner.teacher.eval()
-        self._find_centers(cases[:: max(1, len(cases) // MAX_CENTER_CASES)])
+        self._find_centers(cases[:: max(1, len(cases) // (QUICK_CENTER_CASES if quick else MAX_CENTER_CASES))])
         uses_evidence = learner.settings.method == "metadcseg"
         self.evidence_scale = learner.weigher.evidence_scale if uses_evidence else 0.0
 
@@ -108,7 +112,7 @@ class Scorer:
         """
         learner = self.learner
         image = case.image_IX[None].to(learner.device)
-        teacher_1CX, features_1DX = teacher_prediction(learner.teacher, image, zooms=ZOOMS)
+        teacher_1CX, features_1DX = teacher_prediction(learner.teacher, image, zooms=self._zooms)
         uncertainty_1X = learner.centers.uncertainty(features_1DX, teacher_1CX)
         evidence_1CX = learner.weigher.memory.read(index)[None].to(learner.device)
         size = (label.shape[0], label.shape[1])
@@ -168,6 +172,7 @@ def score_run(
     *,
     device: str = "auto",
     threads: int = 0,
+    quick: bool = False,
     listener: Callable[[Message], None],
     control: Control | None = None,
 ) -> int:
@@ -182,6 +187,8 @@ def score_run(
         None takes the newest run.
     device, threads
         As in the settings.
+    quick : bool
+        As in :class:`Scorer`.
     listener : callable
         Gets ``scoring`` and ``scored`` messages.
     control : Control, optional
@@ -205,7 +212,7 @@ def score_run(
         writer = ScoreWriter(run.path, run.name)
         images: list[ImageScore] = []
         regions: list[Region] = []
-        scorer = Scorer(learner, data.cases)
+        scorer = Scorer(learner, data.cases, quick=quick)
         held_out = HeldOut(learner, checkpoint.learned_cases(header))
         for index, case in enumerate(data.cases):
             if control is not None and control.stopping:

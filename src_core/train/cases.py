@@ -124,6 +124,10 @@ class CaseSet:
         """Take up what was verified meanwhile; True if there was something new."""
         return False
 
+    def verified_ids(self) -> set[int]:
+        """Ids of the cases that hold verified pixels."""
+        return {case.info.id for case in self.cases if case.verified_pixels > 0}
+
     def verified_summary(self) -> dict[str, int]:
         """Verified pixels in use, at working resolution: in all, and by how they were verified."""
         counts = np.zeros(4, dtype=np.int64)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
 FORMAT = "metadcseg-checkpoint-3"
 NAME = "checkpoint.safetensors"
-_FREE = ("epochs", "threads", "device", "preset")
+_OS_ERROR = re.compile(r"os error (\d+)")
+_FREE = ("epochs", "threads", "device", "preset", "precision")
 """Settings that may differ between a checkpoint and the run that goes on from it."""
 
 
@@ -66,26 +68,34 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "channels": learner.channels,
         "spatial_dims": learner.spatial_dims,
         "settings": asdict(learner.settings),
-        "learned": sorted(_learned(learner, folder)),
+        "learned": None if learner.learned is None else sorted(learner.learned | learner.data.verified_ids()),
     }
     with storage_errors(target, "The checkpoint before is still there."):
-        save_file(_tensors(learner), partial, metadata={"metadcseg": json.dumps(header)})
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(target)
+        try:
+            _write(_tensors(learner), partial, header)
+            partial.replace(target)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
     return target
 
 
-def _learned(learner: Learner, folder: Path) -> set[int]:
-    """Cases, by id, some of whose verified pixels were learned from, also before a run was continued."""
-    before = read_header(folder).get("learned") if (folder / NAME).is_file() else []
-    return {case.info.id for case in learner.data.cases if case.verified_pixels > 0} | set(before or [])
-
-
 def learned_cases(header: dict[str, Any]) -> frozenset[int] | None:
-    """Cases, by id, that a run has seen verified pixels of; None in checkpoints of an older version."""
+    """Cases, by id, that a run has learned verified pixels of, then or before; None in checkpoints that do not say."""
     learned = header.get("learned")
     return None if learned is None else frozenset(learned)
+
+
+def _write(tensors: dict[str, torch.Tensor], path: Path, header: dict[str, Any]) -> None:
+    try:
+        save_file(tensors, path, metadata={"metadcseg": json.dumps(header)})
+    except SafetensorError as error:  # says in words only what the operating system said
+        found = _OS_ERROR.search(str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), str(error)) from error
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _tensors(learner: Learner) -> dict[str, torch.Tensor]:
@@ -157,8 +167,16 @@ def load_teacher(folder: Path, device: torch.device) -> tuple[Segmenter, dict[st
     return teacher.to(device).eval().requires_grad_(False), header
 
 
-def load(learner: Learner, folder: Path) -> int:
+def load(learner: Learner, folder: Path, *, free: tuple[str, ...] = ()) -> int:
     """Bring a learner to the state of a checkpoint.
+
+    Parameters
+    ----------
+    learner : Learner
+    folder : Path
+        Of the run.
+    free : tuple of str
+        Settings that may be others than those of the checkpoint, beside epochs, threads and device.
 
     Returns
     -------
@@ -171,9 +189,10 @@ def load(learner: Learner, folder: Path) -> int:
         If it is missing, damaged, or of other settings or another number of images.
     """
     header = read_header(folder)
-    _check_settings(learner, header, folder)
+    _check_settings(learner, header, folder, free)
     if any(index >= len(learner.data.cases) for half in header["folds"] for index in half):
         raise CheckpointError(f"The checkpoint of run {folder.name} is of another project; train a new run.")
+    learner.learned = learned_cases(header)
     learner.folds = tuple(frozenset(half) for half in header["folds"])
     learner.twins = [learner.sibling(number) for number in range(1, len(learner.folds) + 1)]
     try:
@@ -200,10 +219,11 @@ def load(learner: Learner, folder: Path) -> int:
     return int(header["epoch"])
 
 
-def _check_settings(learner: Learner, header: dict[str, Any], folder: Path) -> None:
+def _check_settings(learner: Learner, header: dict[str, Any], folder: Path, free: tuple[str, ...]) -> None:
+    settings = asdict(TrainingSettings.from_mapping(header["settings"]))  # what is new since has its default
     for name, value in asdict(learner.settings).items():
-        before = header["settings"].get(name)
-        if name not in _FREE and before != value:
+        before = settings[name]
+        if name not in (*_FREE, *free) and before != value:
             raise CheckpointError(
                 f"Run {folder.name} was trained with {name} = {before}, now {value} is asked for; use the same "
                 "value, or another run name."

@@ -24,8 +24,9 @@ from src_core.train.weighting import weighed_directly
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from src_core.train.learner import Learner, StepReport
+    from src_core.train.learner import Learner
     from src_core.train.sampler import Batch
+    from src_core.train.steps import StepReport
 
 
 def l2b_step(learner: Learner, batch: Batch, verified: Batch) -> StepReport:
@@ -47,13 +48,13 @@ def l2b_step(learner: Learner, batch: Batch, verified: Batch) -> StepReport:
     ahead = {name: value.clone().requires_grad_(True) for name, value in look_ahead(learner).items()}
     direction = gradient(ahead, learner.verified_loss(verified, ahead))
     with learner.statistics():
-        weights_BCX = label_weights(*learner.weigher.derivative(direction, batch.images_BIX))
+        weights_BCX = label_weights(*learner.weigher.derivative_of(batch.images_BIX, direction))
     teacher_BCX, _ = teacher_prediction(learner.teacher, batch.images_BIX)
     prior = pixel_weights(teacher_BCX, torch.zeros_like(teacher_BCX), batch.labels_BX, evidence_scale=0.0)
     counters: dict[str, float] = {}
     alpha, beta, pseudo = weighed_directly(batch, weights_BCX, prior, norm="l2b", counters=counters)
     learner.optimizer.zero_grad(set_to_none=True)
-    logits_BCX = learner.network(batch.images_BIX)
+    logits_BCX = learner.passes(learner.network, batch.images_BIX)
     labelled_BX = (batch.labels_BX != IGNORE).float()
     losses_BX = alpha * pixel_cross_entropy(logits_BCX, batch.labels_BX) + beta * pixel_cross_entropy(
         logits_BCX, pseudo

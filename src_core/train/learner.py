@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,6 +24,8 @@ from src_core.meta.weights import trust
 from src_core.networks.registry import build_network
 from src_core.networks.stateless import call_with, copied_buffers
 from src_core.networks.statistics import frozen_statistics
+from src_core.train.passes import Passes
+from src_core.train.steps import Judgement, StepReport
 from src_core.train.views import teacher_prediction
 from src_core.train.weighting import Target, Weigher
 
@@ -43,34 +45,9 @@ if TYPE_CHECKING:
 CONSISTENCY_NOISE = 0.02
 """Standard deviation of the noise on the network's image in the consistency term, in standard deviations."""
 
-
 HELPED_EVERY = 2
 """One of the two helpers takes a step every so many steps. On heart slices for development, a quarter of the steps for
 each taught the judge as much as a half, at half of the cost."""
-
-
-@dataclass
-class Judgement:
-    """What the verified crops of a step say.
-
-    Attributes
-    ----------
-    support : Batch or None
-        Verified crops to learn from.
-    meta : Batch or None
-        Verified crops that judge; the same object as ``support`` when they do both.
-    """
-
-    support: Batch | None = None
-    meta: Batch | None = None
-
-
-@dataclass
-class StepReport:
-    """Figures of one step, for the history."""
-
-    loss: float
-    counters: dict[str, float] = field(default_factory=dict)
 
 
 class Learner:
@@ -102,10 +79,14 @@ class Learner:
         kappa of each class in the verified loss.
     data : CaseSet
         That it learns from.
+    learned : set of int or None
+        Cases, by id, whose verified pixels it learned from before this session; None if that is not known.
     given_weight : float
         Weight of the given labels as a whole, in [0.1, 1] (:mod:`src_core.meta.guide`).
     planned_steps : int
         So many it will take in the run.
+    passes : Passes
+        How batches go through the network; shared with the helpers.
     """
 
     def __init__(self, settings: TrainingSettings, data: CaseSet, device: torch.device) -> None:
@@ -119,12 +100,14 @@ class Learner:
         self.network = build_network(data.channels, self.classes, settings, spatial_dims=data.spatial_dims).to(device)
         self.teacher = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.optimizer = _optimizer(self.network, settings)
-        self.weigher = Weigher(self.network, data.cases, self.classes, settings)
+        self.passes = Passes(settings, device)
+        self.weigher = Weigher(self.network, data.cases, self.classes, settings, self.passes)
         self.centers = Centers(self.classes, self.network.feature_channels, settings).to(device)
         self.judge: Judge | None = None
         self.trust_scale: TrustScale | None = None
         self.twins: list[Learner] = []
         self.folds: tuple[frozenset[int], ...] = ()
+        self.learned: frozenset[int] | None = frozenset()
         self.warmup_end: int | None = None
         self.agreement: list[float] = []
         self.corrected_weight = 1.0
@@ -137,6 +120,7 @@ class Learner:
         """A helper of the same settings and data with another start."""
         settings = replace(self.settings, seed=(self.settings.seed + number) % 2**31)
         helper = Learner(settings, self.data, self.device)
+        helper.passes = helper.weigher.passes = self.passes
         helper.planned_steps = max(self.planned_steps // (2 * HELPED_EVERY), 1)
         return helper
 
@@ -158,7 +142,8 @@ class Learner:
     def _aside(self, images_BIX: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         """Logits by a pass that leaves normalisation statistics as they are: only training batches move them."""
         with self.statistics():
-            return call_with(self.network, {**copied_buffers(self.network), **parameters}, images_BIX)
+            tensors = {**copied_buffers(self.network), **parameters}
+            return self.passes(lambda part_BIX: call_with(self.network, tensors, part_BIX), images_BIX)
 
     def statistics(self) -> AbstractContextManager[None]:
         """What passes aside are normalised by: their own batch, or with frozen statistics those of the warm-up."""
@@ -230,7 +215,7 @@ class Learner:
                 self.weigher.observe(batch, None, direction, rate=observe_at, counters=counters)
         labels_BX = batch.candidates_BX if given_only else batch.labels_BX
         valid_BX = self._valid(batch, labels_BX, excluded)
-        logits_BCX = self.network(batch.images_BIX)
+        logits_BCX = self.passes(self.network, batch.images_BIX)
         if offsets:
             logits_BCX = self._offset(logits_BCX, labels_BX, valid_BX, ~batch.verified_BX)
         loss = weighted_mean(pixel_cross_entropy(logits_BCX, labels_BX), valid_BX)
@@ -311,7 +296,7 @@ class Learner:
 
     def _objective(self, batch: Batch, target: Target, emphasis_BX: Tensor, excluded: frozenset[int]) -> Tensor:
         """Eq. 6: weighted cross-entropy and Dice; nothing flows back through weights, emphasis or teacher."""
-        logits_BCX = self.network(batch.images_BIX)
+        logits_BCX = self.passes(self.network, batch.images_BIX)
         inside_BX = self._valid(batch, torch.where(target.mass_BX > 0, 0, batch.labels_BX), excluded)
         losses_BX = -(target.labels_BCX * logits_BCX.log_softmax(1)).sum(1)
         loss = weighted_mean(emphasis_BX * losses_BX, inside_BX)

@@ -24,13 +24,16 @@ from src_core.train.crossfit import MIN_CASES, Side, halves, settle
 from src_core.train.evidence import LOW_RATE, Plan, make_plan
 from src_core.train.held_out import agreement, evidence_examples, trust_scale, verified_dice
 from src_core.train.l2b import l2b_step
-from src_core.train.learner import HELPED_EVERY, Judgement, Learner, StepReport
+from src_core.train.learner import HELPED_EVERY, Learner
+from src_core.train.passes import is_out_of_memory
+from src_core.train.steps import Judgement, StepReport
 from src_core.train.warmup import has_flattened
 
 if TYPE_CHECKING:
     from src_core.config import TrainingSettings
     from src_core.train.cases import CaseSet
     from src_core.train.control import Control
+    from src_core.train.sampler import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -188,9 +191,20 @@ class Loop:
     # ---------------------------------------------------------------- one step
 
     def _step(self, side: Side, rng: np.random.Generator, number: int) -> StepReport:
-        method, learner = self.settings.method, side.learner
+        learner = side.learner
         batch = side.sampler.training(rng, self.settings.batch_size).to(learner.device)
         judgement = self._judgement(side, rng, frozenset(batch.cases))
+        while True:
+            try:
+                return self._step_on(side, batch, judgement, number)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            learner.optimizer.zero_grad(set_to_none=True)
+            self._notice(learner.passes.halve())
+
+    def _step_on(self, side: Side, batch: Batch, judgement: Judgement, number: int) -> StepReport:
+        method, learner = self.settings.method, side.learner
         warm = self._is_warm_up(number)
         if method == "clean" or (method == "finetune" and not warm):
             return learner.clean_step(judgement)
@@ -278,7 +292,8 @@ class Loop:
     def tell_epoch(self, row: dict[str, Any]) -> None:
         """Tell of an epoch; call it when its checkpoint is written."""
         names = ("epoch", "loss", "val_dice", "evidence_scale", "learning_rate")
-        self.tell("epoch", **{name: row[name] for name in names})
+        step = row["epoch"] * self.settings.steps_per_epoch
+        self.tell("epoch", step=step, **{name: row[name] for name in names})
 
     def _end_warm_up(self, number: int) -> None:
         """Close the warm-up when it is due: at its share of the epochs, where the curve flattens, or on 'finish'."""

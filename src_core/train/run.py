@@ -14,16 +14,18 @@ import torch
 from filelock import FileLock, Timeout
 
 from src_core import __version__
-from src_core.errors import InputError, ProjectLockedError, storage_errors
+from src_core.errors import InputError, ProjectError, ProjectLockedError, storage_errors
 from src_core.messages import Message
 from src_core.store.names import check_run_name
 from src_core.store.project import Project
-from src_core.store.runs import not_trained
+from src_core.store.runs import Run, not_trained
 from src_core.train import checkpoint
 from src_core.train.cases import WorkingSet
 from src_core.train.device import choose_device, describe
 from src_core.train.learner import Learner
 from src_core.train.loop import Loop
+from src_core.train.preview import write_previews
+from src_core.train.warm_start import start_from as begin_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +49,10 @@ def train(
     settings: TrainingSettings,
     *,
     resume: bool = False,
+    start_from: str | None = None,
     listener: Callable[[Message], None],
     control: Control,
+    after_epoch: Callable[[str, int], None] | None = None,
 ) -> str:
     """Train and keep a checkpoint after each epoch, under ``runs/RUN/`` of the project.
 
@@ -64,10 +68,15 @@ def train(
         With ``resume`` they must be those of the run, apart from epochs, threads and device.
     resume : bool
         Go on from the run's checkpoint; from the start if it ended before its first one.
+    start_from : str, optional
+        A finished run whose model is the start (:mod:`src_core.train.warm_start`); the settings are those of
+        :func:`~src_core.train.follow_up.follow_up_settings`.
     listener : callable
         Called with every event, in this thread.
     control : Control
         Asked between steps.
+    after_epoch : callable, optional
+        Called with the name of the run and the epochs done, once a checkpoint is written and more epochs follow.
 
     Returns
     -------
@@ -85,11 +94,20 @@ def train(
     with Project.open(project_path) as project:
         name = _resolve_name(project, run_name, resume=resume)
         folder = project.path / "runs" / name
+        source = _source(project, name, start_from, resume=resume)
         with storage_errors(folder, "Nothing was trained."):
             folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(folder / "lock", timeout=0):
-                _Session(project, folder, settings, device, listener, control).run(resume=resume)
+                session = _Session(project, folder, settings, device, listener, control)
+                session.run(resume=resume, source=source, after_epoch=after_epoch)
+        except FileNotFoundError as error:
+            if folder.is_dir():
+                raise
+            raise ProjectError(
+                f"Run {name} or its project was moved or deleted while it was trained ({folder} is missing); open the "
+                "project where it is now, and train again."
+            ) from error
         except Timeout as error:
             raise ProjectLockedError(
                 f"Run {name} is being trained by another process; wait for it, or choose another run name."
@@ -114,6 +132,16 @@ def _resolve_name(project: Project, run_name: str | None, *, resume: bool) -> st
     return run_name
 
 
+def _source(project: Project, name: str, start_from: str | None, *, resume: bool) -> str | None:
+    """The run that this one starts from; a run that is continued keeps its own."""
+    if start_from is not None:
+        if resume:
+            raise InputError("A run is continued from its own checkpoint; leave out --from, or --resume.")
+        return project.run(start_from, scored=False, trained=True).name
+    before = project.run(name, scored=False).record().get("from") if resume else None
+    return None if before is None else str(before["run"])
+
+
 class _Session:
     """One call of :func:`train`, from reading the images to the last checkpoint."""
 
@@ -136,14 +164,19 @@ class _Session:
     def tell(self, event: str, /, **data: Any) -> None:
         self.listener(Message(event, data))
 
-    def run(self, *, resume: bool) -> None:
+    def run(self, *, resume: bool, source: str | None, after_epoch: Callable[[str, int], None] | None) -> None:
         started = time.perf_counter()
         data = WorkingSet(self.project, self.settings.max_side)
         learner = Learner(self.settings, data, self.device)
-        started_before = resume and (self.folder / checkpoint.NAME).exists()
-        first = checkpoint.load(learner, self.folder) if started_before else 0
+        first, before = 0, None
+        if resume and (self.folder / checkpoint.NAME).exists():
+            first = checkpoint.load(learner, self.folder)
+            before = Run(self.folder).record().get("from")
+        elif source is not None:
+            before = self._before(source)
+            begin_from(learner, self.folder.parent / source)
         self._trim_history(first)
-        self._write_settings()
+        self._write_settings(before)
         self.tell(
             "started",
             run=self.folder.name,
@@ -162,12 +195,20 @@ class _Session:
             loop.tell_epoch(row)
             if self.control.stopping or self.control.finishing:
                 break
+            self.tell("previews", epoch=epoch + 1, **write_previews(learner, data.cases, self.folder))
+            if after_epoch is not None and epoch + 1 < self.settings.epochs:
+                after_epoch(self.folder.name, epoch + 1)
         if self.control.stopping:
             self.tell("stopped")
         else:
             self.tell("trained", seconds=time.perf_counter() - started)
 
-    def _write_settings(self) -> None:
+    def _before(self, source: str) -> dict[str, Any]:
+        """What run.json says of the run that this one starts from."""
+        path = self.folder.parent / source
+        return {"run": source, "epochs": int(checkpoint.read_header(path)["epoch"]), "generation": Run(path).generation}
+
+    def _write_settings(self, before: dict[str, Any] | None) -> None:
         record = {
             "run": self.folder.name,
             "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -183,6 +224,7 @@ class _Session:
                 "python": platform.python_version(),
             },
             "device": describe(self.device),
+            **({} if before is None else {"from": before}),
         }
         with storage_errors(self.folder, "Nothing was trained."):
             partial = self.folder / "run.json.partial"

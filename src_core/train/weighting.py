@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from src_core.config import TrainingSettings
     from src_core.meta.weights import DirectNorm
     from src_core.train.cases import WorkCase
+    from src_core.train.passes import Passes
     from src_core.train.sampler import Batch
 
 EXHAUSTED = 1e-3
@@ -73,6 +74,8 @@ class Weigher:
     cases : list of WorkCase
     classes : int
     settings : TrainingSettings
+    passes : Passes, optional
+        In how many parts a batch is taken.
 
     Attributes
     ----------
@@ -85,8 +88,16 @@ class Weigher:
         True while the direction all but vanishes: the verified crops are known by heart, and the memory rests.
     """
 
-    def __init__(self, network: nn.Module, cases: list[WorkCase], classes: int, settings: TrainingSettings) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        cases: list[WorkCase],
+        classes: int,
+        settings: TrainingSettings,
+        passes: Passes | None = None,
+    ) -> None:
         self.derivative = Derivative(network)
+        self.passes = passes
         self.memory = EvidenceMemory([case.shape for case in cases], classes)
         self.evidence_scale = settings.evidence_scale
         self.lengths: list[float] = []
@@ -122,7 +133,7 @@ class Weigher:
             The meta weights, where they are used directly; None where the memory has taken them.
         """
         self._watch(norm(direction), counters)
-        logits_BCX, derivative_BCX = self.derivative(direction, batch.images_BIX)
+        logits_BCX, derivative_BCX = self.derivative_of(batch.images_BIX, direction)
         weights_BCX = label_weights(logits_BCX, derivative_BCX)
         counters["non_finite"] = float((~torch.isfinite(weights_BCX)).any())
         if self._settings.weighting != "memory":
@@ -130,6 +141,12 @@ class Weigher:
         if not self.exhausted:
             self._remember(batch, weights_BCX, logits_BCX.argmax(1) if pseudo_BX is None else pseudo_BX, rate)
         return None
+
+    def derivative_of(self, images_BIX: Tensor, direction: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits and their derivative along a direction, part by part; always in single precision."""
+        parts = 1 if self.passes is None else self.passes.parts
+        found = [self.derivative(direction, part_BIX) for part_BIX in images_BIX.chunk(parts)]
+        return torch.cat([logits for logits, _ in found]), torch.cat([slopes for _, slopes in found])
 
     def target(
         self,

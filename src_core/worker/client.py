@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-import collections
 import json
-import logging
-import os
-import queue
 import signal
-import subprocess
 import sys
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from src_core.errors import WorkerError
 from src_core.messages import Message
-from src_core.worker.states import MOVES, TERMINAL, WorkerState
+from src_core.worker.mailbox import FileLine
+from src_core.worker.pipe import PipeLine
+from src_core.worker.states import HEARD, TERMINAL, WorkerState, after
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from src_core.config import TrainingSettings
+    from src_core.worker.line import Line
 
-logger = logging.getLogger(__name__)
+SILENT_AFTER = 10.0
+"""Seconds without a heartbeat, which comes every 2 s, after which the process counts as silent."""
 
-_STDERR_LINES = 40
+STARTING_TAKES = 60.0
+"""The same while it starts: reading programs from a slow disk says nothing."""
 
-_AFTER = {
-    "started": WorkerState.RUNNING,
-    "paused": WorkerState.PAUSED,
-    "resumed": WorkerState.RUNNING,
-    "finished": WorkerState.FINISHED,
-    "stopped": WorkerState.STOPPED,
-    "failed": WorkerState.FAILED,
-}
+IDLE_AFTER = 120.0
+"""Seconds in which it answers but does nothing, after which that is said."""
 
 
 class WorkerClient:
     """Starts a training process, talks to it, and notices how it ends.
+
+    Parameters
+    ----------
+    module : str
+        What Python runs; another one in tests.
 
     Attributes
     ----------
@@ -48,17 +46,22 @@ class WorkerClient:
         One sentence, when the state is FAILED or CRASHED.
     details : str
         Traceback or the last lines that the process wrote to stderr.
+    silence : str
+        One sentence while the process does not answer, or does nothing; else empty.
+    kept : bool
+        The process goes on when we hang up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "src_core.worker") -> None:
         self.state = WorkerState.IDLE
         self.run = ""
         self.error = ""
         self.details = ""
-        self._process: subprocess.Popen[str] | None = None
-        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._stderr: collections.deque[str] = collections.deque(maxlen=_STDERR_LINES)
-        self._readers: list[threading.Thread] = []
+        self.silence = ""
+        self.kept = False
+        self._module = module
+        self._line: Line | None = None
+        self._idle = 0.0
 
     # ---------------------------------------------------------------- commands
 
@@ -69,178 +72,182 @@ class WorkerClient:
         *,
         run: str | None = None,
         resume: bool = False,
+        start_from: str | None = None,
+        environment: dict[str, str] | None = None,
     ) -> None:
         """Start the process; returns at once.
+
+        Parameters
+        ----------
+        project_path : path
+        settings : TrainingSettings
+        run : str, optional
+            Name of the run.
+        resume : bool
+            Go on from its checkpoint.
+        start_from : str, optional
+            Another run, whose model is the start.
+        environment : mapping, optional
+            Added to ours.
 
         Raises
         ------
         WorkerError
             If one is running already, or no process could be started.
         """
-        if self.state.alive:
+        following = self._may_begin("start")
+        command = [sys.executable, "-m", self._module, str(project_path), *([run] if run else [])]
+        self._line = PipeLine(command, environment)
+        self._begin(following, run or "")
+        data = {"settings": json.loads(settings.to_json()), "resume": resume, "from": start_from}
+        self._line.send(Message("start", data))
+        self._line.send(Message("keep", {"on": self.kept}))
+
+    def attach(self, run_folder: Path) -> None:
+        """Take up a run that went on without a window; what it has said so far is heard again.
+
+        Raises
+        ------
+        WorkerError
+            If one is running already, or nothing works at the run.
+        """
+        following = self._may_begin("attach")
+        self._line = FileLine(run_folder)
+        self._begin(following, run_folder.name)
+        self.kept = True
+
+    def _may_begin(self, how: str) -> WorkerState:
+        following = after(self.state, how)
+        if following is None:
             raise WorkerError("Training is running already; wait for it, or cancel it first.")
-        self.run, self.error, self.details = run or "", "", ""
-        self._stderr.clear()
-        self._inbox = queue.SimpleQueue()
-        command = [sys.executable, "-m", "src_core.worker", str(project_path), *([run] if run else [])]
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                env=_environment(),
-            )
-        except OSError as error:
-            raise WorkerError(f"The training process could not be started: {error}.") from error
-        self._move(WorkerState.STARTING)
-        self._readers = [
-            threading.Thread(target=self._read_events, args=(self._process, self._inbox), daemon=True),
-            threading.Thread(target=self._read_stderr, args=(self._process,), daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
-        self._send(Message("start", {"settings": json.loads(settings.to_json()), "resume": resume}))
+        line, self._line = self._line, None
+        if line is not None:  # it has said its last word, but not ended yet
+            line.let_go(keep=False)
+        return following
+
+    def _begin(self, state: WorkerState, run: str) -> None:
+        self.run, self.error, self.details, self.silence = run, "", "", ""
+        self._idle = 0.0
+        self.state = state
 
     def pause(self) -> None:
         """Ask the process to wait after the step in hand."""
-        if self.state is WorkerState.RUNNING:
-            self._move(WorkerState.PAUSING)
-            self._send(Message("pause"))
+        self._ask("pause")
 
     def resume(self) -> None:
         """Ask the process to go on."""
-        if self.state in (WorkerState.PAUSED, WorkerState.PAUSING):
-            self._send(Message("resume"))
-            if self.state is WorkerState.PAUSING:
-                self._move(WorkerState.RUNNING)
+        self._ask("resume")
 
     def stop(self) -> None:
         """Ask the process to end; its last checkpoint is kept and can be continued."""
-        if self.state.alive and self.state is not WorkerState.STOPPING:
-            self._move(WorkerState.STOPPING)
-            self._send(Message("stop"))
+        self._ask("stop")
 
     def finish(self) -> None:
         """Ask the process to train no further and to score what it has."""
-        if self.state.alive:
-            self._send(Message("finish"))
+        self._ask("finish")
 
-    def close(self, timeout: float = 10.0) -> None:
-        """Stop the process, and kill it if it does not end within ``timeout`` seconds."""
-        process = self._process
-        if process is None:
-            return
-        self.stop()
-        if process.stdin is not None:
-            try:
-                process.stdin.close()
-            except OSError:
-                logger.debug("The training process closed its input first.")
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for reader in self._readers:
-            reader.join(timeout=5)
-        self.poll()
+    def end(self) -> None:
+        """End the process at once, whatever it does; its last checkpoint is kept."""
+        following = after(self.state, "end")
+        if following is not None and self._line is not None:
+            self.state = following
+            self._line.kill()
+
+    def keep(self, on: bool) -> None:
+        """Let the process go on when we hang up, or not."""
+        self.kept = on
+        if isinstance(self._line, PipeLine):  # one that went on alone has nobody to follow
+            self._line.send(Message("keep", {"on": on}))
+
+    def _ask(self, what: str) -> None:
+        following = after(self.state, what)
+        if following is not None and self._line is not None:
+            self.state = following
+            self._line.send(Message(what))
+
+    def close(self) -> None:
+        """Hang up; returns at once.
+
+        Unless it is to be kept, the process is asked to end, and killed by a thread if it has not after 10 s.
+        """
+        line, self._line = self._line, None
+        if line is not None:
+            if not self.kept:
+                line.send(Message("stop"))
+            line.let_go(keep=self.kept)
+        self.state, self.silence, self.kept = WorkerState.IDLE, "", False
 
     # ---------------------------------------------------------------- events
 
     @property
     def pid(self) -> int | None:
         """Process id while there is a process."""
-        return None if self._process is None else self._process.pid
+        return None if self._line is None else self._line.pid
 
     def poll(self) -> list[Message]:
         """Take what the process has said since the last call, and follow its state; never blocks."""
-        messages = self._drain()
-        process = self._process
-        if process is not None and process.poll() is not None and not self._reading():
-            messages += self._drain()
-            self._ended(process)
-        return messages
-
-    def _reading(self) -> bool:
-        return any(reader.is_alive() for reader in self._readers)
-
-    def _drain(self) -> list[Message]:
-        messages: list[Message] = []
-        while True:
-            try:
-                message = self._inbox.get_nowait()
-            except queue.Empty:
-                return messages
+        line = self._line
+        if line is None:
+            return []
+        ended = line.ended()  # asked first: what was said before the end is received after it
+        messages = line.receive()
+        for message in messages:
             self._follow(message)
-            messages.append(message)
+        self.silence = "" if ended else self._silence(line)
+        if ended:
+            self._ended(line)
+        return [message for message in messages if message.type != "alive"]
 
     def _follow(self, message: Message) -> None:
+        self._idle = float(message.data["idle_seconds"]) if message.type == "alive" else 0.0
+        following = after(self.state, message.type) if message.type in HEARD else None
+        if following is None:
+            return
         if message.type == "started":
             self.run = str(message.data["run"])
         if message.type == "failed":
             self.error = str(message.data["text"])
             self.details = str(message.data.get("details", ""))
-        state = _AFTER.get(message.type)
-        if state is not None and state is not self.state and state in MOVES[self.state]:
-            self._move(state)
+        self.state = following
 
-    def _ended(self, process: subprocess.Popen[str]) -> None:
-        self._process = None
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                try:
-                    stream.close()
-                except OSError:
-                    logger.debug("A pipe of the training process was broken.")
+    def _silence(self, line: Line) -> str:
+        """What to say of a process that does not answer or does nothing; seconds in steps of five."""
+        if not self.state.alive:
+            return ""
+        silent, limit = line.silent_seconds(), SILENT_AFTER
+        if self.state is WorkerState.STARTING:
+            limit = STARTING_TAKES
+        if silent > limit:
+            return (
+                f"The training process has not answered for {silent // 5 * 5:.0f} seconds: it is stopped, or the "
+                "computer is very busy. Wait, or press End now; the last checkpoint is kept."
+            )
+        if self._idle > IDLE_AFTER and self.state is not WorkerState.PAUSED:
+            return (
+                f"The training process answers but has done nothing for {self._idle / 60:.0f} minutes. Wait, or press "
+                "End now; the last checkpoint is kept."
+            )
+        return ""
+
+    def _ended(self, line: Line) -> None:
+        self._line = None
+        self.kept = False
         if self.state in TERMINAL:
             return
-        if self.state is WorkerState.STOPPING:
-            self._move(WorkerState.STOPPED)
-            return
-        self.error = crash_sentence(process.returncode)
-        self.details = "\n".join(self._stderr)
-        self._move(WorkerState.CRASHED)
-
-    # ---------------------------------------------------------------- the pipes
-
-    def _move(self, state: WorkerState) -> None:
-        if state not in MOVES[self.state]:
-            raise WorkerError(f"The training process cannot go from {self.state} to {state}.")
-        self.state = state
-
-    def _send(self, message: Message) -> None:
-        if self._process is None or self._process.stdin is None:
-            return
-        try:
-            self._process.stdin.write(message.to_line())
-            self._process.stdin.flush()
-        except (OSError, ValueError):
-            logger.debug("The training process is gone; poll() will tell.")
-
-    @staticmethod
-    def _read_events(process: subprocess.Popen[str], inbox: queue.SimpleQueue[Message]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            try:
-                inbox.put(Message.from_line(line))
-            except WorkerError:
-                logger.warning("The training process said something that was not understood: %.80r", line)
-
-    def _read_stderr(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None
-        for line in process.stderr:
-            self._stderr.append(line.rstrip("\n"))
+        following = after(self.state, "gone")
+        assert following is not None
+        self.state = following
+        if following is WorkerState.CRASHED:
+            self.error = crash_sentence(line.exit_status())
+            self.details = line.last_words()
 
 
-def crash_sentence(exit_status: int) -> str:
-    """What a process that ended without a word most probably died of."""
-    if exit_status < 0:
-        name = signal.Signals(-exit_status).name
-        reason = f"it was ended by the operating system ({name})"
+def crash_sentence(exit_status: int | None) -> str:
+    """What a process that ended without a word most probably died of; None is a status that nobody knows."""
+    if exit_status is None:
+        reason = "it ended unexpectedly"
+    elif exit_status < 0:
+        reason = f"it was ended by the operating system ({_signal_name(-exit_status)})"
         if -exit_status == signal.SIGKILL:
             reason += ", most often because memory ran out"
     else:
@@ -251,7 +258,8 @@ def crash_sentence(exit_status: int) -> str:
     )
 
 
-def _environment() -> dict[str, Any]:
-    """The process must find the same packages as we do, and its output must not wait in a buffer."""
-    paths = os.pathsep.join(path for path in sys.path if path)
-    return {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

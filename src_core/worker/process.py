@@ -1,6 +1,7 @@
 """The training process: reads commands from standard input, trains and scores, writes events to standard output.
 
-It ends by itself when its standard input closes, so that it never outlives the window that started it.
+It ends by itself when the window that started it goes, unless it was asked to be kept; then it is followed and asked
+through the files of :mod:`src_core.worker.mailbox`.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 from src_core.config import TrainingSettings
 from src_core.errors import MetaDCSegError, WorkerError
 from src_core.messages import Message
+from src_core.store.project import Project
 from src_core.train.control import Control
+from src_core.worker.heart import Heart
+from src_core.worker.mailbox import Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -29,35 +35,85 @@ NICENESS = 10
 
 
 class _Speaker:
-    """Writes messages, a line each, from any thread."""
+    """Writes messages, a line each, from any thread; to the run's files, too, once there is a run."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, project: str) -> None:
         self._stream = stream
+        self._project = project
         self._lock = threading.Lock()
+        self._busy = time.monotonic()
+        self.heart: Heart | None = None
+
+    def idle_seconds(self) -> float:
+        """Seconds since the last message that is no heartbeat."""
+        return time.monotonic() - self._busy
 
     def __call__(self, message: Message) -> None:
-        with self._lock, contextlib.suppress(BrokenPipeError, ValueError):
-            self._stream.write(message.to_line())
-            self._stream.flush()
+        with self._lock:
+            if message.type != "alive":
+                self._busy = time.monotonic()
+            if message.type == "started":
+                self._open_post(str(message.data["run"]))
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(message.to_line())
+                self._stream.flush()
+            if self.post is not None and message.type != "alive":
+                self.post.write(message)
 
+    @property
+    def post(self) -> Post | None:
+        """The files of the run."""
+        return None if self.heart is None else self.heart.post
 
-def _listen(stream: TextIO, control: Control) -> None:
-    """Carry out commands until the stream closes; then stop."""
-    actions: dict[str, Callable[[], None]] = {
-        "pause": control.pause,
-        "resume": control.resume,
-        "stop": control.stop,
-        "finish": control.finish,
-    }
-    for line in stream:
+    def _open_post(self, run: str) -> None:
+        if self.heart is None or self.heart.post is not None:
+            return
         try:
-            message = Message.from_line(line)
-        except WorkerError:
-            logger.exception("A command was not understood.")
-            continue
-        if message.type in actions:
-            actions[message.type]()
-    control.stop()
+            self.heart.post = Post(_folder(self._project) / "runs" / run)
+        except (OSError, MetaDCSegError):
+            logger.warning("The messages of this run cannot be kept; it ends with its window.", exc_info=True)
+
+    def hush(self) -> None:
+        """Say that nobody is there any more."""
+        with self._lock:
+            if self.heart is not None and self.heart.post is not None:
+                post, self.heart.post = self.heart.post, None
+                post.close()
+
+
+def _folder(project: str) -> Path:
+    with Project.open(project) as opened:
+        return opened.path
+
+
+class _Ear:
+    """Carries out commands, whichever way they come."""
+
+    def __init__(self, control: Control) -> None:
+        self.heart: Heart | None = None
+        self._actions: dict[str, Callable[[], None]] = {
+            "pause": control.pause,
+            "resume": control.resume,
+            "stop": control.stop,
+            "finish": control.finish,
+        }
+
+    def obey(self, message: Message) -> None:
+        """Carry out one command."""
+        if message.type == "keep" and self.heart is not None:
+            self.heart.kept = bool(message.data["on"])
+        elif message.type in self._actions:
+            self._actions[message.type]()
+
+    def listen(self, stream: TextIO) -> None:
+        """Carry out commands until the stream closes: the window is gone then."""
+        for line in stream:
+            try:
+                self.obey(Message.from_line(line))
+            except WorkerError:
+                logger.exception("A command was not understood.")
+        if self.heart is not None:
+            self.heart.window_gone()
 
 
 def _lower_priority() -> None:
@@ -67,14 +123,30 @@ def _lower_priority() -> None:
 
 def _work(project: str, run: str | None, start: Message, control: Control, say: _Speaker) -> None:
     from src_core.infer.score import score_run
+    from src_core.train.device import window_threads
     from src_core.train.run import train
+    from src_core.worker.scoring import ScoresOnTheWay
 
     began = time.perf_counter()
     settings = TrainingSettings.from_mapping(start.data["settings"])
-    name = train(project, run, settings, resume=bool(start.data.get("resume")), listener=say, control=control)
+    settings = replace(settings, threads=settings.threads or window_threads())
+
+    def score(name: str, *, quick: bool = True) -> int:
+        return score_run(project, name, device=settings.device, quick=quick, listener=say, control=control)
+
+    name = train(
+        project,
+        run,
+        settings,
+        resume=bool(start.data.get("resume")),
+        start_from=start.data.get("from"),
+        listener=say,
+        control=control,
+        after_epoch=ScoresOnTheWay(score).after_epoch,
+    )
     if control.stopping:
         return
-    generation = score_run(project, name, device=settings.device, listener=say, control=control)
+    generation = score(name, quick=False)
     say(Message("finished", {"seconds": time.perf_counter() - began}) if generation else Message("stopped"))
 
 
@@ -94,20 +166,34 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     messages_out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not break the conversation
-    say = _Speaker(messages_out)
-    control = Control()
     project, run = arguments[0], arguments[1] if len(arguments) > 1 else None
+    say, control = _Speaker(messages_out, project), Control()
+    ear = _Ear(control)
+    say.heart = ear.heart = Heart(say, say.idle_seconds, ear.obey, control)
     try:
         start = Message.from_line(sys.stdin.readline())
         _lower_priority()
-        threading.Thread(target=_listen, args=(sys.stdin, control), daemon=True).start()
+        say.heart.start()
+        threading.Thread(target=ear.listen, args=(sys.stdin,), daemon=True).start()
         _work(project, run, start, control, say)
     except MetaDCSegError as error:
         say(Message("failed", {"text": str(error), "details": traceback.format_exc()}))
         return 1
     except Exception as error:
         logger.error("Training failed.", exc_info=True)
-        text = f"Training failed unexpectedly: {type(error).__name__}: {error}."
-        say(Message("failed", {"text": text, "details": traceback.format_exc()}))
+        say(Message("failed", {"text": _unexpected(error), "details": traceback.format_exc()}))
         return 1
+    finally:
+        say.hush()
     return 0
+
+
+def _unexpected(error: Exception) -> str:
+    from src_core.train.passes import is_out_of_memory
+
+    if is_out_of_memory(error):
+        return (
+            "Memory ran out while whole images were looked at; close other programs or choose a quicker preset "
+            "(smaller images), then press Continue."
+        )
+    return f"Training failed unexpectedly: {type(error).__name__}: {error}."

@@ -1,21 +1,17 @@
-r"""States of the training process as seen from outside, and the moves between them.
+"""States of the training process as seen from outside: one table of what leads from which to which.
 
-::
-
-    IDLE --start--> STARTING --first message--> RUNNING <--resume-- PAUSED
-                       |                         |  \\__pausing--> PAUSING --> PAUSED
-                       |                         |--stop--> STOPPING --> STOPPED
-                       |                         |--done--> FINISHED
-                       '--(any of them)----------'--error message--> FAILED
-                                                  '-process gone without a word--> CRASHED
-
-A terminal state (STOPPED, FINISHED, FAILED, CRASHED) can go to STARTING again. FAILED means that the process
-told us what went wrong; CRASHED that it could not.
+``docs/training.md`` shows the same table. FAILED means that the process told us what went wrong; CRASHED that it
+could not. That a process is silent is no state of its own: it may speak again.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class WorkerState(StrEnum):
@@ -40,16 +36,55 @@ class WorkerState(StrEnum):
 
 TERMINAL = frozenset({WorkerState.STOPPED, WorkerState.FINISHED, WorkerState.FAILED, WorkerState.CRASHED})
 
-MOVES: dict[WorkerState, frozenset[WorkerState]] = {
-    WorkerState.IDLE: frozenset({WorkerState.STARTING}),
-    WorkerState.STARTING: frozenset({WorkerState.RUNNING, WorkerState.STOPPING}) | TERMINAL,
-    WorkerState.RUNNING: frozenset({WorkerState.PAUSING, WorkerState.PAUSED, WorkerState.STOPPING}) | TERMINAL,
-    WorkerState.PAUSING: frozenset({WorkerState.PAUSED, WorkerState.RUNNING, WorkerState.STOPPING}) | TERMINAL,
-    WorkerState.PAUSED: frozenset({WorkerState.RUNNING, WorkerState.STOPPING}) | TERMINAL,
-    WorkerState.STOPPING: TERMINAL,
-    WorkerState.STOPPED: frozenset({WorkerState.STARTING}),
-    WorkerState.FINISHED: frozenset({WorkerState.STARTING}),
-    WorkerState.FAILED: frozenset({WorkerState.STARTING}),
-    WorkerState.CRASHED: frozenset({WorkerState.STARTING}),
-}
-"""The moves that are allowed; anything else is a programming error."""
+ASKED = ("start", "attach", "pause", "resume", "finish", "stop", "end")
+"""What the window may ask: ``attach`` takes up a run that went on without a window, ``end`` waits for nothing."""
+
+HEARD = ("started", "paused", "resumed", "finished", "stopped", "failed", "gone")
+"""What may be heard of the process: its messages, and ``gone``, that it ended without a last one."""
+
+_S = WorkerState
+_BEGIN = {"start": _S.STARTING, "attach": _S.STARTING}
+_LAST = {"finished": _S.FINISHED, "stopped": _S.STOPPED, "failed": _S.FAILED}
+_ANY = {**_LAST, "stop": _S.STOPPING, "end": _S.STOPPING, "gone": _S.CRASHED}
+
+MOVES: Mapping[WorkerState, Mapping[str, WorkerState]] = MappingProxyType(
+    {
+        _S.IDLE: _BEGIN,
+        _S.STARTING: {"finish": _S.STARTING, "started": _S.RUNNING, **_ANY},
+        _S.RUNNING: {"pause": _S.PAUSING, "finish": _S.RUNNING, "paused": _S.PAUSED, **_ANY},
+        _S.PAUSING: {"resume": _S.RUNNING, "finish": _S.RUNNING, "paused": _S.PAUSED, **_ANY},
+        _S.PAUSED: {"resume": _S.PAUSED, "finish": _S.PAUSED, "resumed": _S.RUNNING, **_ANY},
+        _S.STOPPING: {"end": _S.STOPPING, "gone": _S.STOPPED, **_LAST},
+        _S.STOPPED: _BEGIN,
+        _S.FINISHED: _BEGIN,
+        _S.FAILED: _BEGIN,
+        _S.CRASHED: _BEGIN,
+    }
+)
+"""The state that follows. What is not in the table changes nothing: such a request is not passed on."""
+
+
+def after(state: WorkerState, what: str) -> WorkerState | None:
+    """State that follows on a request or a message.
+
+    Parameters
+    ----------
+    state : WorkerState
+    what : str
+        One of :data:`ASKED` or :data:`HEARD`.
+
+    Returns
+    -------
+    WorkerState or None
+        None when it changes nothing in this state.
+    """
+    return MOVES[state].get(what)
+
+
+def drawn() -> str:
+    """The table in Markdown, a row a state; ``.`` where a request or message changes nothing."""
+    columns = (*ASKED, *HEARD)
+    head = f"| in state | {' | '.join(columns)} |\n|{' --- |' * (len(columns) + 1)}\n"
+    return head + "".join(
+        f"| **{state}** | {' | '.join(str(after(state, what) or '.') for what in columns)} |\n" for state in WorkerState
+    )

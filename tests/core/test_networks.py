@@ -12,8 +12,9 @@ from src_core.networks.registry import NETWORKS, build_network, register
 from src_core.networks.segmenter import Segmenter
 from src_core.networks.stateless import call_with
 from src_core.train.cases import CaseSet, WorkCase
-from src_core.train.learner import Judgement, Learner
+from src_core.train.learner import Learner
 from src_core.train.sampler import Sampler
+from src_core.train.steps import Judgement
 from src_core.train.views import teacher_prediction
 
 

@@ -18,9 +18,10 @@ from src_core.train import checkpoint
 from src_core.train.cases import WorkCase, WorkingSet
 from src_core.train.control import Control
 from src_core.train.evidence import make_plan
-from src_core.train.learner import Judgement, Learner
+from src_core.train.learner import Learner
 from src_core.train.run import train
 from src_core.train.sampler import Sampler, assign_roles
+from src_core.train.steps import Judgement
 from src_core.train.weighting import Target
 
 METHODS = ("metadcseg", "l2b", "teacher", "mixed", "finetune", "noisy", "clean")

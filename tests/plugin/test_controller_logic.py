@@ -23,10 +23,12 @@ class FakeClient:
 
     def __init__(self):
         self.state, self.run, self.error, self.details = WorkerState.IDLE, "", "", ""
+        self.silence, self.kept = "", False
         self.queued, self.said = [], []
 
-    def start(self, path, settings, *, run=None, resume=False):
+    def start(self, path, settings, *, run=None, resume=False, start_from=None, environment=None):
         self.said.append(("start", settings.preset, run, resume))
+        self.started_with = {"settings": settings, "start_from": start_from, "environment": environment}
         self.state = WorkerState.STARTING
 
     def poll(self):
@@ -39,7 +41,7 @@ class FakeClient:
         return messages
 
     def __getattr__(self, name):
-        if name in ("pause", "resume", "stop", "finish", "close"):
+        if name in ("pause", "resume", "stop", "finish", "close", "end", "keep"):
             return lambda *_args: self.said.append(name)
         raise AttributeError(name)
 
@@ -223,7 +225,7 @@ def test_training_is_followed(controller):
     assert training.worker is WorkerState.RUNNING
     assert training.verified == (7, 1, 2, 4)
     assert "By class: background 4, organ 3" in verified_text(training, controller.state.project)
-    assert training.losses == (0.5,)
+    assert training.losses == ((3, 0.5),)
     assert training.notices == ("Verify more.",)
     assert "weighing every pixel" in status_text(training)
     controller.pause()
