@@ -25,7 +25,7 @@ INTERRUPTED = 130
 
 
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
-    names = ("method", "epochs", "seed", "device", "threads")
+    names = ("method", "epochs", "dimensions", "seed", "device", "threads")
     changes = {name: getattr(arguments, name) for name in names}
     if not arguments.resume:
         return preset(arguments.preset, **changes)

@@ -1,6 +1,6 @@
 """What somebody hands in to be imported: opened, checked, and read one image at a time. Never torch.
 
-Shape suffixes: C classes, X the space axes of the image (H, W).
+Shape suffixes: C classes, X the space axes of the image (H, W) or volume (Z, H, W).
 """
 
 from __future__ import annotations
@@ -285,8 +285,8 @@ class Inputs:
         label = read_label(path, self._classes, case.encoding.ignore_value)
         if label.shape != case.shape:
             raise FormatError(
-                f"Proposed mask {path} is {label.shape[1]} x {label.shape[0]} px and its image {case.shape[1]} x "
-                f"{case.shape[0]} px; expected the same size."
+                f"Proposed mask {path} is {_size(label.shape)} px and its image {_size(case.shape)} px; expected the "
+                "same size."
             )
         return label
 
@@ -297,6 +297,11 @@ class Inputs:
 
 def _words(name: str) -> str:
     return {"trust": "trust maps", "uncertainty": "uncertainty maps", "proposed": "proposed masks"}.get(name, name)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    """Width first, as people say it."""
+    return " x ".join(map(str, reversed(shape)))
 
 
 def _count(number: int, thing: str) -> str:

@@ -25,12 +25,19 @@ if TYPE_CHECKING:
     import torch
 
     from src_core.networks.segmenter import Segmenter
+    from src_core.train.dimensions import Dimensions
     from src_core.train.learner import Learner
 
 FORMAT = "metadcseg-checkpoint-3"
 NAME = "checkpoint.safetensors"
 _FREE = ("epochs", "threads", "device", "preset")
 """Settings that may differ between a checkpoint and the run that goes on from it."""
+
+
+def dimensions_of(header: dict[str, Any]) -> Dimensions:
+    """In how many dimensions a run was trained, whatever ``auto`` would take now."""
+    found: Dimensions = header.get("dimensions", "2d")
+    return found
 
 
 def save(learner: Learner, folder: Path, epoch: int) -> Path:
@@ -59,6 +66,9 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "classes": learner.classes,
         "channels": learner.channels,
         "spatial_dims": learner.spatial_dims,
+        "dimensions": learner.dimensions,
+        "working_spacing": learner.working_spacing,
+        "window": learner.window,
         "settings": asdict(learner.settings),
     }
     with storage_errors(target, "The checkpoint before is still there."):
@@ -175,8 +185,9 @@ def load(learner: Learner, folder: Path) -> int:
 
 
 def _check_settings(learner: Learner, header: dict[str, Any], folder: Path) -> None:
+    trained = asdict(TrainingSettings.from_mapping(header["settings"]))
     for name, value in asdict(learner.settings).items():
-        before = header["settings"].get(name)
+        before = trained[name]
         if name not in _FREE and before != value:
             raise CheckpointError(
                 f"Run {folder.name} was trained with {name} = {before}, now {value} is asked for; use the same "

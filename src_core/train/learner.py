@@ -24,6 +24,7 @@ from src_core.meta.weights import trust
 from src_core.networks.registry import build_network
 from src_core.networks.stateless import call_with, copied_buffers
 from src_core.networks.statistics import frozen_statistics
+from src_core.train.dimensions import patch_shape
 from src_core.train.views import teacher_prediction
 from src_core.train.weighting import Target, Weigher
 
@@ -104,6 +105,8 @@ class Learner:
         Weight of the given labels as a whole, in [0.1, 1] (:mod:`src_core.meta.guide`).
     planned_steps : int
         So many it will take in the run.
+    window : tuple of int or None
+        What the networks look at at once, px: of a volume no more than a crop, of an image all.
     """
 
     def __init__(self, settings: TrainingSettings, data: CaseSet, device: torch.device) -> None:
@@ -112,6 +115,9 @@ class Learner:
         self.classes = max(data.classes, 2)
         self.channels = data.channels
         self.spatial_dims = data.spatial_dims
+        self.dimensions, self.working_spacing = data.dimensions, data.spacing
+        shapes = [case.shape for case in data.cases]
+        self.window = patch_shape(settings, shapes) if data.spatial_dims == 3 else None
         self._data = data
         torch.manual_seed(settings.seed)
         self.network = build_network(data.channels, self.classes, settings, spatial_dims=data.spatial_dims).to(device)

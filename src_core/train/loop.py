@@ -25,6 +25,7 @@ from src_core.train.evidence import LOW_RATE, Plan, make_plan
 from src_core.train.held_out import agreement, evidence_examples, trust_scale, verified_dice
 from src_core.train.l2b import l2b_step
 from src_core.train.learner import HELPED_EVERY, Judgement, Learner, StepReport
+from src_core.train.sampler import verified_groups
 from src_core.train.warmup import has_flattened
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Loop:
             if self._plan.notice and self._uses_verified:
                 self._notice(self._plan.notice)
             folds = halves(self.data.cases)
-            if self._may_cross_fit(self._plan) and sum(map(len, folds)) >= MIN_CASES:
+            if self._may_cross_fit(self._plan) and len(verified_groups(self.data.cases)) >= MIN_CASES:
                 self.learner.folds = folds
                 self.learner.twins = [self.learner.sibling(number) for number in (1, 2)]
             self._make_sides()

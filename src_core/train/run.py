@@ -21,6 +21,7 @@ from src_core.store.runs import check_run_name, not_trained
 from src_core.train import checkpoint
 from src_core.train.cases import WorkingSet
 from src_core.train.device import choose_device, describe
+from src_core.train.dimensions import choose_dimensions
 from src_core.train.learner import Learner
 from src_core.train.loop import Loop
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from src_core.config import TrainingSettings
     from src_core.train.control import Control
+    from src_core.train.dimensions import Dimensions
 
 logger = logging.getLogger(__name__)
 
@@ -137,12 +139,15 @@ class _Session:
 
     def run(self, *, resume: bool) -> None:
         started = time.perf_counter()
-        data = WorkingSet(self.project, self.settings.max_side)
-        learner = Learner(self.settings, data, self.device)
         started_before = resume and (self.folder / checkpoint.NAME).exists()
+        dimensions = choose_dimensions(self.settings, self.project.cases, self.device.type)
+        if started_before and self.settings.dimensions == "auto":
+            dimensions = checkpoint.dimensions_of(checkpoint.read_header(self.folder))
+        data = WorkingSet(self.project, self.settings.max_side, dimensions)
+        learner = Learner(self.settings, data, self.device)
         first = checkpoint.load(learner, self.folder) if started_before else 0
         self._trim_history(first)
-        self._write_settings()
+        self._write_settings(dimensions)
         self.tell(
             "started",
             run=self.folder.name,
@@ -166,11 +171,12 @@ class _Session:
         else:
             self.tell("trained", seconds=time.perf_counter() - started)
 
-    def _write_settings(self) -> None:
+    def _write_settings(self, dimensions: Dimensions) -> None:
         record = {
             "run": self.folder.name,
             "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "settings": json.loads(self.settings.to_json()),
+            "dimensions": dimensions,
             "project": {
                 "images": len(self.project.cases),
                 "classes": [info.name for info in self.project.classes],
