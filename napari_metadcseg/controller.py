@@ -164,8 +164,7 @@ class Controller:
 
     def show(self, case_id: int) -> None:
         """Show an image; the region in hand stays only if it is of this image."""
-        region = self.queue.current
-        if region is not None and region.case_id != case_id:
+        if self.queue.current is not None and self.queue.current.case_id != case_id:
             self.queue.put_down()
         self._refresh(case_id=case_id)
 
@@ -232,8 +231,8 @@ class Controller:
         return found[-1]  # type: ignore[no-any-return]
 
     def show_kind(self, kind: Filter) -> None:
-        """Show regions of one kind only, or all; those of an audit no longer by themselves."""
-        self.queue.show_only(None)
+        """Show regions of one kind only, or all; those of an audit or a third look no longer by themselves."""
+        self.review.show_queue()
         self.queue.show(kind)
         self._refresh()
 
@@ -242,6 +241,11 @@ class Controller:
         self.queue.show_only(ids)
         self._refresh()
         if ids:
+            self.next()
+
+    def look_again(self) -> None:
+        """Go through the regions that two raters saw differently."""
+        if self._guarded(self.review.look_again):
             self.next()
 
     def search(self, text: str) -> None:

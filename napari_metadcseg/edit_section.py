@@ -79,7 +79,9 @@ class EditSection:
             self.refresh()
 
     def refresh(self) -> None:
-        """Show what can be edited now."""
+        """Show what can be edited now, if the section is in sight: it asks where in its stack an image is."""
+        if not self.panel.isVisible():
+            return
         self.panel.show_state(edit_state(self.desk(), all_classes=self.panel.all_classes.isChecked()))
 
     def _follow(self) -> None:

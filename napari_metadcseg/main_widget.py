@@ -121,6 +121,7 @@ class MetaDCSegWidget(QWidget):
         self.review_panel.help_asked.connect(self.show_help)
         self.review_panel.preferences_asked.connect(self.ask_preferences)
         self.record_panel.second_asked.connect(self.ask_second_rater)
+        self.record_panel.again_asked.connect(self.look_again)
         self.training_panel.scores_asked.connect(self.opinions.ask_scores)
         self.training_panel.opinion_asked.connect(self.opinions.ask_second)
         self.export_panel.export_asked.connect(self.export_to)
@@ -173,7 +174,15 @@ class MetaDCSegWidget(QWidget):
     def ask_second_rater(self) -> None:
         """Let another person judge decided regions anew."""
         if self.controller.project is not None:
-            SecondRaterDialog(self, self.controller.project).open()
+            dialog = SecondRaterDialog(self, self.controller.project)
+            dialog.again_asked.connect(self.look_again)
+            dialog.open()
+
+    def look_again(self) -> None:
+        """Go through what two raters saw differently."""
+        self.controller.look_again()
+        if self.controller.state.review.note:
+            self.show_section("Review")
 
     def show_help(self) -> None:
         """Show the keys."""

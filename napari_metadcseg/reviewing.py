@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_metadcseg.summary import settled
+from napari_metadcseg.summary import settled, settled_in
 from src_core.data.case import IGNORE, Box, is_verified
 from src_core.data.slices import best_slice, slice_axis, slice_box
 from src_core.errors import InputError, MetaDCSegError
 from src_core.review import decisions
 from src_core.review.arrival import Arrival, arrival
 from src_core.review.queue import ReviewQueue
+from src_core.review.third_look import Look, looks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +32,8 @@ Decision = Literal["accept", "keep", "confirm", "skip", "unsure"]
 
 LEAST_WINDOW = 32
 """Least height and width of a region's surroundings, px, before half of it is added."""
+
+AGREED = "There is nothing to look at again: no second rater differs, or all of it was decided once more."
 
 NOTHING_IN_HAND = "No region is in hand; press Next (N) to take one."
 
@@ -95,6 +98,7 @@ class ReviewDesk:
         self._images: list[ImageScore] = []
         self._generation = 0
         self._hand: Hand | None = None
+        self._looks: dict[str, Look] = {}
 
     def attach(self, project: Project) -> None:
         """Review another project, with its newest scores."""
@@ -138,10 +142,15 @@ class ReviewDesk:
         """Read the second opinion on these scores, if there is one."""
         self.opinion = {} if self.run is None else dict(self.run.second_opinion() or {})
 
-    def settle(self) -> None:
-        """Let the queue take note of all decisions, without moving."""
+    def settle(self, case_id: int | None = None) -> None:
+        """Let the queue take note of all decisions, or of those on one image, without moving."""
         if self.project is not None:
-            self.queue.set_decided(settled(self.project, self.queue))
+            self.queue.set_decided(*self._settled(self.project, case_id))
+
+    def _settled(self, project: Project, case_id: int | None) -> tuple[dict[str, str], int | None]:
+        if case_id is None:
+            return settled(project, self.queue), None
+        return settled_in(project.case(case_id), project, self.queue), case_id
 
     def read_map(self, case: CaseInfo, name: str, box: Box | None = None) -> NDArray[Any] | None:
         """A score map of an image, or a box of it; None when there is none. What is verified since is trusted."""
@@ -154,6 +163,34 @@ class ReviewDesk:
             return None
         return np.where(is_verified(self.project.read_verified(case, box)), 1, values) if name == "trust" else values
 
+    def look_again(self) -> None:
+        """Let the queue show what two raters saw differently, with what the second one would have as the proposal.
+
+        Raises
+        ------
+        InputError
+            If there is nothing of that kind; the queue stays as it is.
+        """
+        found = looks(self._require_project())
+        if not found:
+            raise InputError(AGREED)
+        self._looks, self._hand = {look.region.id: look for look in found}, None
+        self.queue.look_again(look.region for look in found)
+
+    def show_queue(self) -> None:
+        """Show the queue again, instead of what :meth:`look_again` found or an audit drew."""
+        if self._looks:
+            self._looks, self._hand = {}, None
+            self.queue.put_down()
+        self.queue.show_only(None)
+
+    @property
+    def note(self) -> str:
+        """Who said what of the region in hand; empty when nobody did."""
+        region = self.queue.current
+        look = None if region is None else self._looks.get(region.id)
+        return "" if look is None else look.words
+
     # ---------------------------------------------------------------- the region in hand
 
     def take(self) -> Hand | None:
@@ -165,11 +202,24 @@ class ReviewDesk:
             If other scores have taken the place of those that the region comes from; the queue has them now.
         """
         region = self.queue.current
-        if region is None or self.run is None:
+        look = None if region is None else self._looks.get(region.id)
+        if region is None or (self.run is None and look is None):
             self._hand = None
+        elif look is not None:
+            if self._hand is None or self._hand.region is not region:
+                self._hand = self._seen_twice(look)
         elif self._hand is None or self._hand.region.id != region.id:
+            assert self.run is not None
             self._hand = self._read(region, self.run)
         return self._hand
+
+    def _seen_twice(self, look: Look) -> Hand:
+        assert self.project is not None
+        region, case = look.region, self.project.case(look.region.case_id)
+        window = _around(region.box, case.shape)
+        proposed = self.project.read_label(case, window)
+        proposed[region.box.within(window)][look.mask] = look.proposed[look.mask]
+        return Hand(region, look.mask, look.proposed, "" if self.run is None else self.run.name, window, proposed)
 
     def _read(self, region: Region, run: Run) -> Hand:
         assert self.project is not None
@@ -219,7 +269,7 @@ class ReviewDesk:
         if self.project is None or hand is None:
             raise InputError(NOTHING_IN_HAND)
         record = self.project.commit(self._change(decision, self.project, hand))
-        self.queue.decide(settled(self.project, self.queue))
+        self.queue.decide(*self._settled(self.project, record.case_id))
         return record
 
     @staticmethod
@@ -239,7 +289,7 @@ class ReviewDesk:
         """The whole mask of an image is right."""
         project = self._require_project()
         record = project.commit(decisions.verify_image(project, case))
-        self.settle()
+        self.settle(case.id)
         self._put_down_if(lambda region: region.case_id == case.id)
         return record
 
@@ -273,13 +323,14 @@ class ReviewDesk:
         if row not in rows:
             raise InputError(f"Change {row} was turned back already, or is where the project starts.")
         records = [record for _ in rows[rows.index(row) :] if (record := project.undo()) is not None]
+        self.settle()
         self._turned(records[-1])
         return records
 
     def _turned(self, record: Record | None) -> Record | None:
         if record is None or self.project is None:
             return None
-        self.settle()
+        self.settle(record.case_id)
         region = self.project.record(record.target).region if record.target else ""
         if region:
             self.queue.go_to(region)

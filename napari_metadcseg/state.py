@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from src_core.worker.states import WorkerState
 
@@ -21,13 +21,14 @@ Level = Literal["info", "error"]
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One line of the list of images."""
+    """One line of the list of images: regions that wait for a decision, and pixels that somebody vouches for."""
 
     case_id: int
     name: str
     status: Status
     regions: int
     score: float | None
+    verified: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class ProjectState:
     rows: tuple[ImageRow, ...]
     verified_images: int
     verified_pixels: int
-    basis: tuple[object, ...] = ()
+    basis: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +84,14 @@ class ReviewState:
     ----------
     regions : tuple of Region
         That wait for a decision, in order.
+    revision : int
+        Of the queue that they were taken from.
     opinion : float or None
         The second opinion on the region in hand.
+    note : str
+        What else is to be known of it, in words.
     undecided : float
-        Wrong pixels expected in them, px.
+        Wrong pixels expected in the regions, px.
     last : str
         What was recorded last, in words.
     version : int
@@ -97,6 +102,7 @@ class ReviewState:
 
     run: str = ""
     regions: tuple[Region, ...] = ()
+    revision: int = -1
     order: Order = "worth"
     searched: str = ""
     undecided: float = 0.0
@@ -104,6 +110,7 @@ class ReviewState:
     arrival: Arrival | None = None
     region: Region | None = None
     opinion: float | None = None
+    note: str = ""
     position: int = 0
     open: int = 0
     errors: int = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from src_core.data.slices import slices_text
 from src_core.store.journal import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
     from napari_metadcseg.reviewing import ReviewDesk
     from napari_metadcseg.state import Status
@@ -27,18 +26,29 @@ if TYPE_CHECKING:
 def project_state(
     before: ProjectState | None, project: Project, images: Iterable[ImageScore], queue: ReviewQueue
 ) -> ProjectState:
-    """What is shown of a project: a row an image, and how much is verified; ``before`` if nothing has changed."""
-    basis = (project.path, project.writable, project.version()[0], queue.revision)
+    """What is shown of a project: a row an image, and how much is verified.
+
+    Only the rows of images that were touched since ``before`` are made anew; if none was, ``before`` is given back.
+    """
+    version = project.version()[0]
+    basis = (project.path, project.writable, queue.updates, version)
     if before is not None and before.basis == basis:
         return before
-    verified = {case_id: vouched(kinds) for case_id, kinds in project.verified_counts().items()}
     whole = project.whole_cases()
-    scores = {row.case_id: row.score for row in images}
-    waiting = Counter(region.case_id for region in queue.open)
-    rows = tuple(
-        ImageRow(case.id, case.name, _status(case, verified, whole), waiting[case.id], scores.get(case.id))
-        for case in project.cases
-    )
+    if before is not None and before.basis[:3] == basis[:3]:
+        touched = {record.case_id for record in project.history(version - before.basis[3])}
+
+        def anew(row: ImageRow) -> ImageRow:
+            case = project.case(row.case_id)
+            return _image_row(case, vouched(project.verified_count(case)), whole, queue, row.score)
+
+        rows = tuple(anew(row) if row.case_id in touched else row for row in before.rows)
+    else:
+        counts, scores = project.verified_counts(), {row.case_id: row.score for row in images}
+        rows = tuple(
+            _image_row(case, vouched(counts.get(case.id, {})), whole, queue, scores.get(case.id))
+            for case in project.cases
+        )
     return ProjectState(
         path=project.path,
         name=project.name,
@@ -46,42 +56,56 @@ def project_state(
         classes=project.classes,
         rows=rows,
         verified_images=sum(row.status == "verified" for row in rows),
-        verified_pixels=sum(verified.values()),
+        verified_pixels=sum(row.verified for row in rows),
         basis=basis,
     )
 
 
+def _image_row(
+    case: CaseInfo, verified: int, whole: Collection[int], queue: ReviewQueue, score: float | None
+) -> ImageRow:
+    return ImageRow(case.id, case.name, _status(case, verified, whole), queue.waiting(case.id), score, verified)
+
+
 def settled(project: Project, queue: ReviewQueue) -> dict[str, str]:
     """Regions that need no decision any more: decided one by one, or with their whole image."""
-    verified = {case_id: vouched(kinds) for case_id, kinds in project.verified_counts().items()}
-    whole = project.whole_cases()
-    done = {case.id for case in project.cases if _status(case, verified, whole) == "verified"}
-    whole = {region.id: str(Action.VERIFY_IMAGE) for region in queue.regions if region.case_id in done}
-    return whole | project.decisions()
+    counts, whole = project.verified_counts(), project.whole_cases()
+    done = {case.id for case in project.cases if _status(case, vouched(counts.get(case.id, {})), whole) == "verified"}
+    with_image = {region.id: str(Action.VERIFY_IMAGE) for region in queue.regions if region.case_id in done}
+    return with_image | project.decisions()
 
 
-def _status(case: CaseInfo, verified: Mapping[int, int], whole: Collection[int]) -> Status:
+def settled_in(case: CaseInfo, project: Project, queue: ReviewQueue) -> dict[str, str]:
+    """The same of the regions of one image."""
+    status = _status(case, vouched(project.verified_count(case)), project.whole_cases())
+    whole = str(Action.VERIFY_IMAGE) if status == "verified" else None
+    found = {region.id: project.decision(region.id) or whole for region in queue.regions_of(case.id)}
+    return {region: action for region, action in found.items() if action is not None}
+
+
+def _status(case: CaseInfo, verified: int, whole: Collection[int]) -> Status:
     """How far a mask is verified; pixels without a label cannot be, and do not count."""
-    pixels = verified.get(case.id, 0)
-    if pixels and (case.id in whole or pixels >= prod(case.shape)):
+    if verified and (case.id in whole or verified >= prod(case.shape)):
         return "verified"
-    return "partly" if pixels else "open"
+    return "partly" if verified else "open"
 
 
 def review_state(before: ReviewState, desk: ReviewDesk) -> ReviewState:
     """What is shown of the queue; ``before`` gives what was recorded last."""
     project, queue = desk.project, desk.queue
     assert project is not None
-    waiting = before.regions if before.regions == (now := tuple(queue.open)) else now
+    waiting = before.regions if before.revision == queue.revision else tuple(queue.open)
     return replace(
         before,
         run="" if desk.run is None else desk.run.name,
         regions=waiting,
+        revision=queue.revision,
         order=queue.order,
         searched=queue.searched,
         undecided=before.undecided if waiting is before.regions else sum(region.score for region in waiting),
         region=queue.current,
         opinion=None if queue.current is None else desk.opinion.get(queue.current.id),
+        note=desk.note,
         position=queue.position,
         open=len(waiting),
         errors=queue.count("error"),

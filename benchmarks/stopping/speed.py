@@ -67,7 +67,9 @@ def build(folder: Path, images: int, decided: int) -> None:
     with build_project(folder, cases, classes) as project:
         run = project.path / "runs" / "made-up"
         run.mkdir(parents=True)
-        (run / "run.json").write_text(json.dumps({"run": "made-up", "started": "2025"}), encoding="utf-8")
+        (run / "run.json").write_text(
+            json.dumps({"run": "made-up", "started": "2025", "kind": "imported", "source": "made-up"}), encoding="utf-8"
+        )
         writer = ScoreWriter(run, "made-up")
         regions, scores = [], []
         for case in project.cases:

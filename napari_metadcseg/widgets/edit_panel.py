@@ -28,6 +28,8 @@ from src_core.review.tools import PARAMETERS, SCOPES, TOOLS, limits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qtpy.QtGui import QShowEvent
+
     from src_core.review.tools import Parameter, Tool
 
 A_ROW = 3
@@ -52,7 +54,7 @@ class EditPanel(QWidget):
     Attributes
     ----------
     changed : Signal
-        Scope or classes were chosen anew: what can be used may be another.
+        Scope or classes were chosen anew, or the panel came into sight: what can be used may be another.
     """
 
     changed = Signal()
@@ -177,6 +179,11 @@ class EditPanel(QWidget):
         self._apply(Request(tool=entry.name, scope=self.scope, all_classes=every, values=values))  # type: ignore[arg-type]
 
     # ---------------------------------------------------------------- showing
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Catch up with what happened out of sight."""
+        super().showEvent(event)
+        self.changed.emit()
 
     def show_state(self, state: EditState) -> None:
         """Draw what can be edited now."""

@@ -18,6 +18,11 @@ TIPS = (
     "Expected share of wrong pixels in the mask",
 )
 WORDS = {"verified": "✓ verified", "partly": "◐ partly", "open": "○ open"}
+WIDEST = (max(WORDS.values(), key=len), "9999", "100 %")
+PADDING = 14
+
+FEW = 100
+"""So many rows are drawn anew one by one; of more, all from the first to the last."""
 
 
 class ImageModel(QAbstractTableModel):
@@ -34,10 +39,13 @@ class ImageModel(QAbstractTableModel):
             self.rows = rows
             self.endResetModel()
             return
-        changed = [i for i, (new, old) in enumerate(zip(rows, self.rows, strict=True)) if new != old]
+        changed = [i for i, (new, old) in enumerate(zip(rows, self.rows, strict=True)) if new is not old and new != old]
         self.rows = rows
-        if changed:
+        if len(changed) > FEW:
             self.dataChanged.emit(self.index(changed[0], 0), self.index(changed[-1], len(COLUMNS) - 1))
+            return
+        for place in changed:
+            self.dataChanged.emit(self.index(place, 0), self.index(place, len(COLUMNS) - 1))
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Number of images."""
@@ -90,8 +98,9 @@ class ImageList(QTableView):
         self.verticalHeader().setDefaultSectionSize(22)
         header = self.horizontalHeader()
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in range(1, len(COLUMNS)):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        for column, widest in enumerate(WIDEST, start=1):  # known, so that Qt need not measure thousands of rows
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+            header.resizeSection(column, self._width(COLUMNS[column], widest))
         self.setObjectName("images")
         self.clicked.connect(self._on_clicked)
 
@@ -104,6 +113,11 @@ class ImageList(QTableView):
                 if index.row() != self.currentIndex().row():
                     self.setCurrentIndex(index)
                 return
+
+    def _width(self, head: str, widest: str) -> int:
+        """Room for a head with its arrow, and for the widest words below it."""
+        heads, cells = self.horizontalHeader().fontMetrics(), self.fontMetrics()
+        return max(heads.horizontalAdvance(head + "  ▾"), cells.horizontalAdvance(widest)) + PADDING
 
     def _on_clicked(self, index: QModelIndex) -> None:
         self.chosen.emit(self._model.rows[self.model().mapToSource(index).row()].case_id)

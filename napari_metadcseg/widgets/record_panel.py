@@ -97,6 +97,7 @@ class RecordPanel(QWidget):
     """The section that shows the record."""
 
     second_asked = Signal()
+    again_asked = Signal()
 
     def __init__(self, controller: Controller) -> None:
         super().__init__()
@@ -122,7 +123,13 @@ class RecordPanel(QWidget):
             self.second_asked.emit,
             "second-rater",
         )
-        layout.addWidget(self.second)
+        self.again = button(
+            "Disagreements",
+            "Decide once more where a second rater differs; proposals are what the second one would have",
+            self.again_asked.emit,
+            "disagreements",
+        )
+        layout.addWidget(row(self.second, self.again))
         self.show_state(controller.state)
 
     def show_state(self, state: UiState) -> None:
@@ -153,7 +160,8 @@ class RecordPanel(QWidget):
     def _enable(self) -> None:
         chosen, state = self._chosen(), self._controller.state
         writable = state.project is not None and state.project.writable
-        self.second.setEnabled(writable and bool(self.model.rows))
+        for widget in (self.second, self.again):
+            widget.setEnabled(writable and bool(self.model.rows))
         self.back.setEnabled(writable and chosen is not None and chosen.id in self.model.standing)
 
     def _go_back(self) -> None:

@@ -125,7 +125,8 @@ class ReviewPanel(QWidget):
         if region is not None and state.project is not None:
             case = None if self._controller.project is None else self._controller.project.case(region.case_id)
             opinion = opinion_text(review.opinion, trust=region.trust)
-            self.words.setText("\n".join(filter(None, (region_text(region, state.project.classes, case), opinion))))
+            words = (region_text(region, state.project.classes, case), opinion, review.note)
+            self.words.setText("\n".join(filter(None, words)))
         else:
             self.words.setText(self._why_empty(state))
         self._show_preview(state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QDialog, QLineEdit, QProgressBar, QShortcut, QSpinBox, QVBoxLayout, QWidget
 
@@ -50,6 +51,8 @@ class SecondRaterDialog(QDialog):
         Proposed name of the second rater; empty to have it typed.
     """
 
+    again_asked = Signal()
+
     def __init__(self, parent: QWidget, project: Project, author: str = "") -> None:
         super().__init__(parent)
         self.setObjectName("second-rater")
@@ -64,6 +67,11 @@ class SecondRaterDialog(QDialog):
         layout.addWidget(self.start_box)
         self.work_box = self._make_work()
         layout.addWidget(self.work_box, 1)
+        self.again_button = button(
+            "Look at the disagreements", "Decide them once more, one by one", self._again, "again"
+        )
+        self.again_button.hide()
+        layout.addWidget(self.again_button)
         self.problem = text()
         self.problem.setObjectName("problem")
         layout.addWidget(self.problem)
@@ -141,6 +149,10 @@ class SecondRaterDialog(QDialog):
         """Take the last answer back and show its item again."""
         self._do(lambda session: session.undo() or session.current)
 
+    def _again(self) -> None:
+        self.accept()
+        self.again_asked.emit()
+
     def _do(self, act) -> None:  # type: ignore[no-untyped-def]
         if self._session is None:
             return
@@ -163,8 +175,11 @@ class SecondRaterDialog(QDialog):
             self.preview.show_pictures(())
             self.place.setText("All regions are answered. Thank you.")
             sample = self._project.samples.all(second_sample.PURPOSE)[0]
-            self.words.setText(sentences(agreement(self._project, sample)))
+            found = agreement(self._project, sample)
+            self.words.setText(sentences(found))
+            self.again_button.setVisible(bool(found.disagreements))
             return
+        self.again_button.hide()
         self.words.setText("Which of the two is right in the bright part?")
         self.place.setText(f"{progress.answered + 1} of {progress.total}")
         axis = slice_axis(self._project.case(shown.case_id)) if shown.label.ndim == 3 else None

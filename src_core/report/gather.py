@@ -12,6 +12,7 @@ import numpy as np
 
 from src_core import __version__
 from src_core.data.case import IGNORE, KINDS, OKABE_ITO, Verified
+from src_core.report.contributors import SECTIONS
 from src_core.report.figures import (
     ClassFigures,
     Conversion,
@@ -27,7 +28,7 @@ from src_core.report.figures import (
 )
 from src_core.report.image import LABELS, ImageCount, count_image
 from src_core.report.record import ANSWERS, Ledger
-from src_core.report.sections import SECTIONS, collect
+from src_core.report.sections import collect
 from src_core.store.journal import Action
 from src_core.store.provenance import PROVENANCE
 

@@ -1,7 +1,8 @@
 """Sections that other parts add to a report: a text, figures by name, a table.
 
 A contributor looks at the project and the run and returns its section, or None when it has nothing to tell. It is added
-to :data:`SECTIONS`, or given to :func:`~src_core.report.write.write_report`; page and JSON show every section alike.
+to :data:`src_core.report.contributors.SECTIONS`, or given to :func:`~src_core.report.write.write_report`; page and JSON
+show every section alike.
 """
 
 from __future__ import annotations
@@ -57,9 +58,6 @@ class Section:
 
 
 Contributor = Callable[[Project, Run | None], Section | None]
-
-SECTIONS: tuple[Contributor, ...] = ()
-"""Whose sections every report has."""
 
 
 def collect(project: Project, run: Run | None, contributors: Sequence[Contributor]) -> tuple[Section, ...]:

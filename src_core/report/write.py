@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src_core.errors import InputError, storage_errors
+from src_core.report.contributors import SECTIONS
 from src_core.report.gather import gather
 from src_core.report.page import write_page
 from src_core.report.pictures import pictures as draw
 from src_core.report.record import Ledger
-from src_core.report.sections import SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -31,6 +31,8 @@ class Disagreement:
 
     Attributes
     ----------
+    item : int
+        Its number in the sample.
     region, image : str
     case_id : int
     first, second : str
@@ -40,6 +42,7 @@ class Disagreement:
         That have another label with the one than with the other, px.
     """
 
+    item: int
     region: str
     image: str
     case_id: int
@@ -159,6 +162,7 @@ def _disagreements(
 ) -> tuple[Disagreement, ...]:
     found = [
         Disagreement(
+            item=item.number,
             region=item.region,
             image=project.case(item.case_id).name,
             case_id=item.case_id,

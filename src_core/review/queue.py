@@ -37,21 +37,26 @@ class ReviewQueue:
     Attributes
     ----------
     revision : int
-        Grows whenever other regions may be open.
+        Grows whenever other regions may be open, or in another order.
+    updates : int
+        Grows with new scores.
     """
 
     def __init__(self, regions: Iterable[Region] = (), decided: Mapping[str, str] | None = None) -> None:
         self._regions: dict[str, Region] = {}
+        self._by_case: dict[int, list[Region]] = {}
         self._decided: dict[str, str] = {}
         self._filter: Filter = "all"
         self._order: Order = "worth"
-        self._search = ""
+        self._searched = self._search = ""
         self._only: dict[str, int] | None = None
+        self._again: dict[str, Region] | None = None
         self._current: Region | None = None
         self._sorted: list[Region] = []
         self._open: list[Region] | None = None
         self._counts: Counter[str] | None = None
         self.revision = 0
+        self.updates = 0
         self.update(regions, decided or {})
 
     # ---------------------------------------------------------------- what there is
@@ -69,19 +74,29 @@ class ReviewQueue:
     @property
     def searched(self) -> str:
         """What the names of the shown images contain; empty for all."""
-        return self._search
+        return self._searched
 
     @property
     def regions(self) -> tuple[Region, ...]:
         """All regions, settled ones and other kinds included."""
         return tuple(self._regions.values())
 
+    def regions_of(self, case_id: int) -> list[Region]:
+        """All regions of one image."""
+        return self._by_case.get(case_id, [])
+
+    def waiting(self, case_id: int) -> int:
+        """Number of regions of one image that wait for a decision, of both kinds, skipped ones among them."""
+        return sum(self._waits(region) for region in self.regions_of(case_id))
+
     @property
     def open(self) -> list[Region]:
         """Regions of the shown kind that wait for a decision, in order, skipped ones at the end.
 
-        With :meth:`show_only`, those in their order, of both kinds.
+        With :meth:`show_only`, those in their order, of both kinds; with :meth:`look_again`, those that are left of it.
         """
+        if self._open is None and self._again is not None:
+            self._open = list(self._again.values())
         if self._open is None:
             waiting = [region for region in self._sorted if self._is_shown(region)]
             if self._only is not None:
@@ -117,13 +132,16 @@ class ReviewQueue:
         self._open = None
         self.revision += 1
 
+    def _waits(self, region: Region) -> bool:
+        return self._decided.get(region.id, "skip") == "skip"
+
     def _is_shown(self, region: Region) -> bool:
-        if self._decided.get(region.id, "skip") != "skip":
+        if not self._waits(region):
             return False
         if self._only is not None:
             return region.id in self._only
         return (self._filter == "all" or self._filter == region.kind) and (
-            not self._search or self._search.casefold() in region.image.casefold()
+            not self._search or self._search in region.image.casefold()
         )
 
     def _place(self) -> int:
@@ -136,7 +154,7 @@ class ReviewQueue:
         """Take a region in hand, also one that is settled; None if it is not there."""
         if self._current is not None and self._current.id == region_id:
             return self._current
-        found = self._regions.get(region_id)
+        found = (self._again or {}).get(region_id) or self._regions.get(region_id)
         if found is not None:
             self._current = found
         return found
@@ -179,7 +197,8 @@ class ReviewQueue:
 
     def search(self, text: str) -> None:
         """Show regions of images whose name contains a text; the region in hand stays in hand."""
-        self._search = text.strip()
+        self._searched = text.strip()
+        self._search = self._searched.casefold()
         self._forget()
 
     def sort(self, order: Order) -> None:
@@ -194,38 +213,86 @@ class ReviewQueue:
         The region in hand is put down if it is not among them.
         """
         self._only = None if ids is None else {region_id: place for place, region_id in enumerate(ids)}
+        self._again = None
         self._forget()
         if self._only is not None and self._current is not None and self._current.id not in self._only:
             self._current = None
 
-    def decide(self, decided: Mapping[str, str]) -> Region | None:
-        """Take note of all decisions and move on to the region that follows.
+    def look_again(self, regions: Iterable[Region]) -> None:
+        """Show regions that were settled, in their order; each leaves when it is decided once more.
+
+        :meth:`show_only` with None goes back to the others.
+        """
+        self._only, self._again = None, {region.id: region for region in regions}
+        self._current = None
+        self._forget()
+
+    def decide(self, decided: Mapping[str, str], case_id: int | None = None) -> Region | None:
+        """Take note of decisions and move on to the region that follows.
 
         Parameters
         ----------
         decided : mapping of region id to action
+        case_id : int, optional
+            As in :meth:`set_decided`.
 
         Returns
         -------
         Region or None
             The new region in hand.
         """
-        place = max(self._place(), 0)
-        after = self.open[place + 1 :] + self.open[: place + 1] if self._place() >= 0 else list(self.open)
-        self.set_decided(decided)
+        before, place = self.open, self._place()
+        after = before[place + 1 :] + before[: place + 1] if place >= 0 else before
+        if self._again is not None and self._current is not None:
+            self._again.pop(self._current.id, None)
+        self.set_decided(decided, case_id)
         ids = {region.id for region in self.open}
         self._current = next((region for region in after if region.id in ids), None)
         return self._current
 
-    def set_decided(self, decided: Mapping[str, str]) -> None:
-        """Take note of all decisions without moving, as after an undo."""
-        self._decided, self._counts = dict(decided), None
+    def set_decided(self, decided: Mapping[str, str], case_id: int | None = None) -> None:
+        """Take note of decisions without moving, as after an undo.
+
+        Parameters
+        ----------
+        decided : mapping of region id to action
+        case_id : int, optional
+            They are those of this image, and nothing changed elsewhere; without it they are all that there are.
+        """
+        if case_id is None:
+            self._decided = dict(decided)
+            self._counts = None
+            self._forget()
+            return
+        before = self._decided
+        moved = [region for region in self.regions_of(case_id) if decided.get(region.id) != before.get(region.id)]
+        fresh = all(region.id not in before and decided[region.id] != "skip" for region in moved)
+        for region in moved:
+            before.pop(region.id, None)
+        before.update({region.id: decided[region.id] for region in moved if region.id in decided})
+        self._drop(moved, fresh=fresh)
+
+    def _drop(self, moved: Sequence[Region], *, fresh: bool) -> None:
+        """Let regions leave without sorting all anew, as after a decision; what is not fresh may also come back."""
+        waiting = self._open
         self._forget()
+        if not fresh or self._again is not None:
+            self._counts = None
+            return
+        if waiting is not None:
+            gone = {region.id for region in moved}
+            self._open = [region for region in waiting if region.id not in gone]
+        if self._counts is not None:
+            self._counts.subtract(region.kind for region in moved)
 
     def update(self, regions: Iterable[Region], decided: Mapping[str, str]) -> None:
         """Take new scores; the region in hand stays in hand, with its new figures if it is among them."""
-        self._regions = {region.id: region for region in regions}
+        self._regions, self._by_case = {region.id: region for region in regions}, {}
+        for region in self._regions.values():
+            self._by_case.setdefault(region.case_id, []).append(region)
+        self.updates += 1
         self.sort(self._order)
         self.set_decided(decided)
         if self._current is not None:
-            self._current = self._regions.get(self._current.id, self._current)
+            known = self._regions if self._again is None else self._again
+            self._current = known.get(self._current.id, self._current)

@@ -9,6 +9,7 @@ stack, too: whoever copies from a neighbour shows its name.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -28,11 +29,16 @@ class Place(NamedTuple):
 
 def place_of(case: CaseInfo) -> Place | None:
     """Stack and number of an image; None for volumes and names without a number."""
-    found = _LAST_NUMBER.match(case.name)
-    if found is None or len(case.shape) != 2:
+    return _place(case.name, case.shape)
+
+
+@lru_cache(maxsize=100_000)  # asked of every image whenever another one is shown
+def _place(name: str, shape: tuple[int, ...]) -> Place | None:
+    found = _LAST_NUMBER.match(name)
+    if found is None or len(shape) != 2:
         return None
     before, number, after = found.groups()
-    return Place((before, after, case.shape), int(number))
+    return Place((before, after, shape), int(number))
 
 
 def stack_of(cases: Iterable[CaseInfo], case: CaseInfo) -> list[CaseInfo]:
@@ -40,8 +46,12 @@ def stack_of(cases: Iterable[CaseInfo], case: CaseInfo) -> list[CaseInfo]:
     place = place_of(case)
     if place is None:
         return [case]
-    found = {other.name: there for other in cases if (there := place_of(other)) and there.stack == place.stack}
-    return sorted((other for other in cases if other.name in found), key=lambda one: (found[one.name].number, one.name))
+    found = [
+        (there.number, other.name, other)
+        for other in cases
+        if (there := _place(other.name, other.shape)) and there.stack == place.stack
+    ]
+    return [other for _, _, other in sorted(found, key=lambda one: one[:2])]
 
 
 def neighbours(cases: Iterable[CaseInfo], case: CaseInfo) -> tuple[CaseInfo | None, CaseInfo | None]:

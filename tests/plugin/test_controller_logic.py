@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from napari_metadcseg.controller import Controller
+from napari_metadcseg.summary import project_state, settled
 from napari_metadcseg.training import TrainingDesk
 from napari_metadcseg.widgets.training_panel import duration, status_text, verified_text
-from src_core.data.case import Box, Verified
+from src_core.data.case import Box, Verified, vouched
 from src_core.messages import Message
+from src_core.review.queue import ReviewQueue
 from src_core.review.regions import find_regions, image_score
 from src_core.store.project import Project
 from src_core.store.runs import ScoreWriter
@@ -132,6 +134,23 @@ def test_undo_brings_region_and_image_back(controller):
     controller.undo()
     assert controller.state.review.region == region
     assert controller.state.case_id == region.case_id
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_kept_up_step_by_step_is_what_is_worked_out_anew(controller, seed):
+    rng = np.random.default_rng(seed)
+    actions = ("accept", "keep", "skip", "unsure", "verify_image", "undo", "redo", "next", "previous")
+    controller.show_kind(str(rng.choice(["all", "error"])))
+    for _ in range(40):
+        getattr(controller, str(rng.choice(actions)))()
+        state, project, queue = controller.state, controller.project, controller.queue
+        anew = ReviewQueue(queue.regions, settled(project, queue))
+        anew.show(queue.filter)
+        assert [region.id for region in queue.open] == [region.id for region in anew.open]
+        assert state.review.regions == tuple(queue.open)
+        assert (state.review.errors, state.review.ambiguous) == (anew.count("error"), anew.count("ambiguous"))
+        assert state.project.rows == project_state(None, project, controller.review.images, anew).rows
+        assert state.project.verified_pixels == sum(map(vouched, project.verified_counts().values()))
 
 
 def test_every_decision_is_on_disk_before_it_is_shown(controller, scored):

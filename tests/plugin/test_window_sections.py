@@ -171,7 +171,21 @@ def test_a_second_rater_answers_blind_and_hears_of_the_agreement(window, scored)
     assert "kappa" in dialog.words.text()
     assert controller.project.version() == version  # nothing of it is in the record of the masks
     assert np.array_equal(controller.project.read_label(controller.project.cases[3]), labels)
-    dialog.close()
+    click(dialog.again_button)  # one was kept, and Grace would accept it
+    assert window.tabs.tabText(window.tabs.currentIndex()) == "Review"
+    review = controller.state.review
+    assert (review.position, review.open) == (1, 1)
+    assert "Grace would (accepted the proposal)" in window.review_panel.words.text()
+    case = controller.project.case(review.region.case_id)
+    before = controller.project.read_label(case)
+    click(window.review_panel.buttons["accept"])
+    assert np.count_nonzero(controller.project.read_label(case) != before) == review.region.pixels
+    assert controller.queue.open == []
+    window.show_section("Record")
+    click(window.record_panel.again)
+    assert "nothing to look at again" in controller.state.message.text
+    controller.show_kind("all")
+    assert controller.queue.open
 
 
 def test_preferences_are_asked_checked_kept_and_used(window, scored):
