@@ -216,26 +216,25 @@ class ReviewDesk:
     def _seen_twice(self, look: Look) -> Hand:
         assert self.project is not None
         region, case = look.region, self.project.case(look.region.case_id)
-        window = _around(region.box, case.shape)
+        axis, at = _shown_at(region.box, look.mask, case)
+        window = _around(region.box, case.shape, None if at is None else axis)
         proposed = self.project.read_label(case, window)
         proposed[region.box.within(window)][look.mask] = look.proposed[look.mask]
-        return Hand(region, look.mask, look.proposed, "" if self.run is None else self.run.name, window, proposed)
+        run = "" if self.run is None else self.run.name
+        return Hand(region, look.mask, look.proposed, run, window, proposed, axis, at)
 
     def _read(self, region: Region, run: Run) -> Hand:
         assert self.project is not None
         case = self.project.case(region.case_id)
-        axis = slice_axis(case) if len(case.shape) == 3 else None
-        window = _around(region.box, case.shape, axis)
-        numbers = run.read_map(region.case_id, "regions", region.box)
+        mask = run.read_map(region.case_id, "regions", region.box) == region.number
+        axis, at = _shown_at(region.box, mask, case)
+        window = _around(region.box, case.shape, None if at is None else axis)
         proposed = run.read_map(region.case_id, "proposed", window)
         if run.generation != self._generation:
             self.queue.put_down()
             self.take_scores()
             raise InputError("New scores have just replaced these; press Next (N) to take a region from them.")
-        mask, inside = numbers == region.number, proposed[region.box.within(window)]
-        if axis is None:
-            return Hand(region, mask, inside, run.name, window, proposed)
-        at = region.box.start[axis] + best_slice(mask, axis)
+        inside = proposed[region.box.within(window)]
         return Hand(region, mask, inside, run.name, window, proposed, axis, at)
 
     def surroundings(self) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]] | None:
@@ -346,6 +345,14 @@ class ReviewDesk:
         if self.project is None:
             raise InputError("Open a project first.")
         return self.project
+
+
+def _shown_at(box: Box, mask: NDArray[np.bool_], case: CaseInfo) -> tuple[int, int | None]:
+    """Axis across the slices of a volume, and the slice that shows most of a mask in a box; None of an image."""
+    if len(case.shape) == 2:
+        return 0, None
+    axis = slice_axis(case)
+    return axis, box.start[axis] + (best_slice(mask, axis) if mask.any() else 0)
 
 
 def _around(box: Box, shape: tuple[int, ...], across: int | None = None) -> Box:

@@ -106,7 +106,7 @@ def test_a_simulated_annotator_works_down_volumes_in_any_order(scored):
 
 
 def test_what_is_left_is_estimated_and_audited(scored):
-    path, truth = scored
+    path, _ = scored
     with Project.open(path, write=True, author="ada") as project:
         estimator = StopEstimator(project, project.run(None))
         before = estimator.now()
