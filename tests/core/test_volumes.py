@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from src_core.config import preset
-from src_core.data.case import IGNORE, CaseInfo, ClassInfo, MaskEncoding, Verified
-from src_core.data.slices import slice_axis
+from src_core.data.case import IGNORE, Box, CaseInfo, ClassInfo, MaskEncoding, Verified
+from src_core.data.slices import best_slice, slice_axis, slices_text
 from src_core.errors import SettingsError
 from src_core.infer.predict import Predictor
 from src_core.infer.score import score_run
 from src_core.review import decisions
 from src_core.store.create import NewCase, build_project
+from src_core.store.export import export
 from src_core.store.project import Project
 from src_core.store.verify import problems_of
+from src_core.train.augment import back_to_case, random_matrix, sample
 from src_core.train.cases import WorkingSet
 from src_core.train.control import Control
 from src_core.train.crossfit import halves
@@ -31,6 +39,7 @@ CLASSES = (
     ClassInfo(index=1, name="organ", value=1, color="#56B4E9"),
 )
 ENCODING = MaskEncoding(suffix=".nii.gz", dtype="uint8", values={0: 0, 1: 1})
+HEARTS = Path(__file__).parents[2].parent / "shared" / "data" / "la-heart-volumes"
 SHAPE = (12, 48, 40)
 SPACING = (2.0, 1.0, 1.0)
 
@@ -164,6 +173,22 @@ def test_the_neighbours_of_a_slice_are_channels():
     assert images[1].data_ptr() == images[0].data_ptr() + 16 * 4  # one memory
 
 
+def test_the_best_slice_shows_most_and_lies_in_the_middle_of_equals():
+    mask = np.zeros((6, 5, 4), bool)
+    mask[1:5, 2, 2] = True
+    assert best_slice(mask, 0) == 2
+    mask[4, 3, 2] = True
+    assert best_slice(mask, 0) == 4
+    assert best_slice(mask, 1) == 2
+
+
+def test_slices_are_told_as_the_slider_counts_them():
+    volume = info((9, 20, 20), (3.0, 1.0, 1.0))
+    assert slices_text(Box((2, 0, 0), (5, 9, 9)), volume) == "slices 2 to 4 of 0 to 8"
+    assert slices_text(Box((2, 0, 0), (3, 9, 9)), volume) == "slice 2 of 0 to 8"
+    assert slices_text(Box((0, 0), (3, 9)), info((9, 20), (1.0, 1.0))) == ""
+
+
 @pytest.mark.parametrize("rows", [7, 100])
 def test_maps_are_enlarged_slab_by_slab_as_at_once(rows, monkeypatch):
     monkeypatch.setattr("src_core.train.working.SLAB_VOXELS", rows * 21 * 17)
@@ -202,6 +227,26 @@ def test_windows_to_look_at_begin_in_the_middle():
     found = covering((100, 40, 33), (32, 32, 32))
     assert found[0] == (slice(34, 66), slice(4, 36), slice(0, 32))
     assert len(found) == 3
+
+
+@settings_of_hypothesis(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.booleans())
+def test_what_a_crop_says_goes_back_to_its_place_only(seed, outside):
+    """In a window of the volume, as if it had been laid over the whole."""
+    rng = np.random.default_rng(seed)
+    shape, crop = (20, 40, 36), (8, 16, 12)
+    center = tuple(rng.uniform(-4 if outside else 8, edge + (4 if outside else -8)) for edge in shape)
+    matrix = random_matrix(rng, center, crop)
+    places = torch.stack(torch.meshgrid(*(torch.arange(float(edge)) for edge in shape), indexing="ij"))
+    back, covered, window = back_to_case(sample(places, matrix, crop, nearest=False, border=False), matrix, shape)
+    inverse = np.linalg.inv(matrix[:, :3])
+    whole = sample(
+        torch.ones(1, *crop), np.column_stack([inverse, -inverse @ matrix[:, 3]]), shape, nearest=False, border=False
+    )
+    assert torch.equal(whole[0][window] > 0.999, covered)
+    assert int((whole[0] > 0.999).sum()) == int(covered.sum())  # nothing of it lies outside of the window
+    if not outside:
+        assert float((back - places[:, *window]).abs().amax(0)[covered].max()) < 0.01
 
 
 # ------------------------------------------------------------------ held together
@@ -288,4 +333,49 @@ def test_a_project_of_volumes_is_trained_scored_and_reviewed(project_path, dimen
         project_path, name, settings(dimensions=dimensions, epochs=3), resume=True, listener=quiet, control=Control()
     )
     with Project.open(project_path) as project:
+        assert problems_of(project) == []
+
+
+# ------------------------------------------------------------------ real data, where it is
+
+
+def read_nifti(path):
+    """Array (Z, H, W) and spacing of a little-endian NIfTI-1 file."""
+    raw = gzip.decompress(path.read_bytes())
+    sides, code = np.frombuffer(raw, "<i2", 4, 40)[1:], int(np.frombuffer(raw, "<i2", 1, 70)[0])
+    sizes, start = np.frombuffer(raw, "<f4", 4, 76)[1:], int(np.frombuffer(raw, "<f4", 1, 108)[0])
+    values = np.frombuffer(raw, {2: "u1", 4: "<i2", 16: "<f4"}[code], int(np.prod(sides)), start)
+    return values.reshape(sides, order="F").T, tuple(map(float, sizes[::-1]))
+
+
+@pytest.mark.skipif(not HEARTS.is_dir(), reason="the real data is not beside the project")
+def test_hearts_are_trained_scored_reviewed_and_exported(tmp_path):
+    made = []
+    for number, path in enumerate(sorted(HEARTS.glob("*_image.nii.gz"))):
+        image, spacing = read_nifti(path)
+        truth, _ = read_nifti(path.with_name(path.name.replace("image", "label")))
+        image, truth = image[::8, ::3, ::3], (truth[::8, ::3, ::3] > 0).astype(np.uint8)
+        given = np.stack([ndimage.binary_dilation(each, iterations=2) for each in truth]).astype(np.uint8)
+        made.append(
+            NewCase(
+                name=path.name.split("_")[0],
+                image=image,
+                given=given,
+                clean=truth if number == 0 else None,
+                spacing=(8 * spacing[0], 3 * spacing[1], 3 * spacing[2]),
+                unit="mm",
+                encoding=ENCODING,
+            )
+        )
+    with build_project(tmp_path / "hearts", made, CLASSES, author="tester") as project:
+        path = project.path
+        assert [slice_axis(case) for case in project.cases] == [0, 0, 0]
+    name = train(path, None, settings(), listener=quiet, control=Control())
+    assert score_run(path, name, device="cpu", threads=1, listener=quiet) == 1
+    done = review_some(path)
+    with Project.open(path) as project:
+        assert set(done) <= set(project.decisions())
+        written = export(project, tmp_path / "out", ["cleaned", "trust"], "npy")
+        for case, file in zip(project.cases, written[: len(project.cases)], strict=True):
+            assert np.array_equal(np.load(file), project.read_label(case))
         assert problems_of(project) == []
