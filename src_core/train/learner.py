@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 CONSISTENCY_NOISE = 0.02
 """Standard deviation of the noise on the network's image in the consistency term, in standard deviations."""
 
-
 HELPED_EVERY = 2
 """One of the two helpers takes a step every so many steps. On heart slices for development, a quarter of the steps for
 each taught the judge as much as a half, at half of the cost."""
@@ -116,8 +115,7 @@ class Learner:
         self.channels = data.channels
         self.spatial_dims = data.spatial_dims
         self.dimensions, self.working_spacing = data.dimensions, data.spacing
-        shapes = [case.shape for case in data.cases]
-        self.window = patch_shape(settings, shapes) if data.spatial_dims == 3 else None
+        self.window = patch_shape(settings, [c.shape for c in data.cases]) if data.spatial_dims == 3 else None
         self._data = data
         torch.manual_seed(settings.seed)
         self.network = build_network(data.channels, self.classes, settings, spatial_dims=data.spatial_dims).to(device)
