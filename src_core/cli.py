@@ -76,8 +76,11 @@ def _lazily(module: str, name: str) -> Callable[[argparse.Namespace], int]:
 def _add_create(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "create", "make a project from images and masks of the same stem")
     parser.add_argument("project", metavar="PROJECT", help="folder to make; .metadcseg is appended")
-    parser.add_argument("--images", required=True, metavar="DIR", help="folder of images")
-    parser.add_argument("--masks", required=True, metavar="DIR", help="folder of their masks")
+    layouts = "folder of images, pattern with *, CSV 'image,mask[,clean][,name]', or nnU-Net or Decathlon folder"
+    parser.add_argument("--images", required=True, metavar="DIR", help=layouts)
+    parser.add_argument("--masks", metavar="DIR", help="folder or pattern of their masks")
+    parser.add_argument("--unlabelled", action="store_true", help="take images without a mask, too")
+    parser.add_argument("--instances", action="store_true", help="masks number objects: all of them are one class")
     parser.add_argument("--clean-masks", metavar="DIR", help="trusted masks of some images; those count as verified")
     parser.add_argument("--classes", metavar="FILE", help="CSV 'value,name[,color]' or JSON; 'ignore' means unlabelled")
     parser.add_argument("--author", metavar="NAME", help="who is written into the record (default: login name)")
@@ -219,7 +222,8 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="LIST",
         help="comma list of cleaned,proposed,trust,alpha,beta,uncertainty,cleanlab,band,provenance",
     )
-    parser.add_argument("--format", default="same", help="same (default), png, tiff or npy")
+    parser.add_argument("--identifiers", action="store_true", help="leave in masks of DICOM who they are of")
+    parser.add_argument("--format", default="same", help="same (default), nifti, nrrd, ome-zarr, tiff, png or npy")
     parser.add_argument("--run", dest="run_name", metavar="NAME")
     parser.set_defaults(run=_lazily("src_core.commands.data", "export_command"))
 

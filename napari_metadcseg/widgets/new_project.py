@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import (
+    QCheckBox,
     QDialog,
     QDialogButtonBox,
     QFileDialog,
@@ -15,11 +17,18 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_metadcseg.widgets.found_panel import FoundPanel
 from napari_metadcseg.widgets.parts import button, text
+from src_core.io.formats import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+IMAGES = (
+    "Folder of the images (a DICOM series is a folder in it). Also: a pattern such as data/*_image.nii.gz, a CSV file "
+    "with the columns image and mask, or the folder of an nnU-Net or Decathlon data set"
+)
+MASKS = "Folder of the masks of these images, or a pattern such as data/*_label.nii.gz"
 
 
 class PathField(QWidget):
@@ -55,13 +64,13 @@ class NewProjectDialog(QDialog):
         layout.addWidget(
             text(
                 "Images and masks belong together when their file names are equal (the ending may differ). "
-                "Your files are only read."
+                "Your files are only read. Formats: " + names() + "."
             )
         )
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        self.images = PathField("Folder of the images: PNG, JPEG, BMP or TIFF", lambda: self._folder("Images"))
-        self.masks = PathField("Folder of the masks of these images", lambda: self._folder("Masks"))
+        self.images = PathField(IMAGES, lambda: self._folder("Images"))
+        self.masks = PathField(MASKS, lambda: self._folder("Masks"))
         self.clean = PathField(
             "Masks that you trust already, of some of the images", lambda: self._folder("Trusted masks")
         )
@@ -71,8 +80,17 @@ class NewProjectDialog(QDialog):
         form.addRow("Masks", self.masks)
         form.addRow("Trusted masks (optional)", self.clean)
         form.addRow("Classes file (optional)", self.classes)
+        self.unlabelled = QCheckBox("Take images without a mask, too")
+        self.unlabelled.setToolTip("They have no label anywhere; the trained model proposes one")
+        form.addRow("", self.unlabelled)
         form.addRow("Save project as", self.target)
         layout.addLayout(form)
+        self.found = FoundPanel(self._looked_for)
+        layout.addWidget(self.found, 1)
+        for field in (self.images, self.masks, self.clean, self.classes):
+            field.line.textChanged.connect(lambda _text: self.found.ask())
+        self.unlabelled.toggled.connect(lambda _on: self.found.ask())
+        self.finished.connect(lambda _result: self.found.stop())
         self.problem = text()
         self.problem.setObjectName("problem")
         self.problem.hide()
@@ -95,6 +113,8 @@ class NewProjectDialog(QDialog):
     def missing(self) -> str:
         """What is still to be filled in, in words; empty when nothing is."""
         needed = {"images": self.images, "masks": self.masks, "a place to save the project": self.target}
+        if self.unlabelled.isChecked() or self._brings_masks():
+            del needed["masks"]
         lacking = [name for name, field in needed.items() if not field.path]
         return f"Please choose {', '.join(lacking)}." if lacking else ""
 
@@ -110,12 +130,23 @@ class NewProjectDialog(QDialog):
         self.create_button.setEnabled(not busy)
         self.create_button.setText("Reading…" if busy else "Create project")
 
-    def values(self) -> dict[str, str | Path | None]:
+    def _looked_for(self) -> dict[str, object]:
+        """What is to be looked at, once there is enough of it."""
+        ready = self.images.path and (self.masks.path or self.unlabelled.isChecked() or self._brings_masks())
+        return {name: value for name, value in self.values().items() if name != "path"} if ready else {}
+
+    def _brings_masks(self) -> bool:
+        """True for a list or a data set, which name their masks."""
+        path = Path(self.images.path).expanduser()
+        return path.suffix.lower() == ".csv" or (path / "dataset.json").is_file()
+
+    def values(self) -> dict[str, object]:
         """Arguments of :func:`~src_core.store.create.create_from_folders`."""
         return {
             "path": self.target.path,
             "images": self.images.path,
-            "masks": self.masks.path,
+            "masks": self.masks.path or None,
             "clean_masks": self.clean.path or None,
             "classes_file": self.classes.path or None,
+            "unlabelled": self.unlabelled.isChecked(),
         }

@@ -26,6 +26,8 @@ def create(arguments: argparse.Namespace) -> int:
             arguments.masks,
             clean_masks=arguments.clean_masks,
             classes_file=arguments.classes,
+            unlabelled=arguments.unlabelled,
+            instances=arguments.instances,
             author=arguments.author,
             progress=lambda name: progress.update(task, advance=1, note=name),
         )
@@ -79,6 +81,7 @@ def export_command(arguments: argparse.Namespace) -> int:
             what,
             arguments.format,
             arguments.run_name,
+            identifiers=arguments.identifiers,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     print(f"Wrote {len(written)} files to {arguments.directory}")

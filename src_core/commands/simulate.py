@@ -15,7 +15,7 @@ import numpy as np
 from src_core.commands.progress import bar
 from src_core.errors import FormatError, InputError, MaskValueError, PairingError
 from src_core.io.pairs import files_by_stem
-from src_core.io.sources import read_label
+from src_core.io.sources import read_label_of
 from src_core.review.simulated import Progress, SimulatedAnnotator, by_suspicion
 from src_core.store.copy import copy_project
 from src_core.store.project import Project
@@ -78,12 +78,10 @@ def _read_truth(project: Project, folder: Path) -> dict[int, NDArray[np.uint8]]:
                 problems.append(f"Image {case.name} has no true mask in {folder}; add one.")
             continue
         try:
-            label = read_label(path, project.classes, case.encoding.ignore_value)
+            label = read_label_of(path, case, project.classes)
         except (FormatError, MaskValueError) as error:
             problems.append(str(error))
             continue
-        if label.shape != case.shape:
-            problems.append(f"True mask {path.name} is {label.shape}, expected {case.shape} as its image.")
         found[case.id] = label
     if problems:
         raise PairingError(problems)

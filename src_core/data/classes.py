@@ -47,6 +47,8 @@ class ClassTable:
         File value of pixels without a label.
     smeared : bool
         Values are cut at 128 before they are looked up.
+    instances : bool
+        Values number objects, all of class 1.
     rule : str
         The rule that applied, for the person.
     """
@@ -54,6 +56,7 @@ class ClassTable:
     classes: tuple[ClassInfo, ...]
     ignore_value: int | None = None
     smeared: bool = False
+    instances: bool = False
     rule: str = ""
 
     def encode(self, values: NDArray[Any], where: str) -> NDArray[np.uint8]:
@@ -64,6 +67,8 @@ class ClassTable:
         MaskValueError
             For a value that is no class; the message names ``where``.
         """
+        if self.instances:
+            values = (values != 0).astype(np.uint8)
         if self.smeared:
             values = np.where(values >= CUT, 255, 0)
         result = np.full(values.shape, 254, dtype=np.uint8)
@@ -139,10 +144,17 @@ def read_classes(path: Path) -> ClassTable:
         raise InputError(f"The classes file {path} cannot be read: {error}.") from error
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(f"The classes file {path} is not understood; expected {_EXAMPLE}.") from error
-    return _from_entries(entries, path)
+    return table_of_entries(entries, path)
 
 
-def _from_entries(entries: list[tuple[int, str, str]], path: Path) -> ClassTable:
+def table_of_entries(entries: list[tuple[int, str, str]], path: Path) -> ClassTable:
+    """Classes of triples of value, name and colour (or empty) that a file has, background first.
+
+    Raises
+    ------
+    InputError
+        If there are too few or too many, or a value stands twice.
+    """
     values = [value for value, _, _ in entries]
     named = [(value, name, color) for value, name, color in entries if name.lower() != "ignore"]
     ignored = [value for value, name, _ in entries if name.lower() == "ignore"]
@@ -197,7 +209,7 @@ def _refuse_unclear(masks: Sequence[MaskValues], values: list[int]) -> None:
             else f"The masks hold {len(values)} different values"
         )
         raise MaskValueError(
-            f"{what}, expected at most {MAX_CLASSES} classes; give {_EXAMPLE}, or convert instance numbers first."
+            f"{what}, expected at most {MAX_CLASSES} classes; give {_EXAMPLE}, or --instances if they number objects."
         )
     if values[0] != 0:
         first = next(mask for mask in masks if values[0] in mask.counts)

@@ -26,7 +26,7 @@ class OnGrid(Protocol):
         """Size of a pixel along each side."""
 
 
-class Grid(NamedTuple):
+class Sides(NamedTuple):
     """Sides and the size of a pixel along each."""
 
     shape: tuple[int, ...]

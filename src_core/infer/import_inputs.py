@@ -17,7 +17,7 @@ from src_core.data.probabilities import Whole, as_map, as_probabilities, normali
 from src_core.errors import FormatError, InputError, MaskValueError, PairingError
 from src_core.io.pairs import files_by_stem
 from src_core.io.score_files import open_scores
-from src_core.io.sources import read_label
+from src_core.io.sources import read_label_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -282,13 +282,7 @@ class Inputs:
 
     def _mask(self, case: CaseInfo) -> NDArray[np.uint8]:
         path = self._masks[case.name]
-        label = read_label(path, self._classes, case.encoding.ignore_value)
-        if label.shape != case.shape:
-            raise FormatError(
-                f"Proposed mask {path} is {_size(label.shape)} px and its image {_size(case.shape)} px; expected the "
-                "same size."
-            )
-        return label
+        return read_label_of(path, case, self._classes)
 
     def range_problems(self) -> list[str]:
         """What looks wrong over all files that were read together."""
@@ -297,11 +291,6 @@ class Inputs:
 
 def _words(name: str) -> str:
     return {"trust": "trust maps", "uncertainty": "uncertainty maps", "proposed": "proposed masks"}.get(name, name)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    """Width first, as people say it."""
-    return " x ".join(map(str, reversed(shape)))
 
 
 def _count(number: int, thing: str) -> str:

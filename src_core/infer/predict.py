@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src_core.config import TrainingSettings
-from src_core.data.slices import Grid, slice_axis
+from src_core.data.slices import Sides, slice_axis
 from src_core.errors import InputError, PairingError
 from src_core.infer.score import ZOOMS
-from src_core.io.images import write
+from src_core.io.formats import usual_format, write_new
 from src_core.io.pairs import files_by_stem
 from src_core.io.sources import read_image
 from src_core.store.project import Project
@@ -38,7 +38,9 @@ def predict_folder(
     device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Write ``OUT/IMAGE.png`` with the class values of the project for every image of a folder.
+    """Write a mask with the class values of the project for every image of a folder.
+
+    Masks are PNG; NIfTI where the image says where it lies, TIFF where it is a stack that does not.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ def predict_folder(
         If a folder or the run is missing, or an image has more channels than those that were learned from.
     """
     problems: list[str] = []
-    files = files_by_stem(images, "images", problems)
+    files = files_by_stem(images, "images", problems, outlines=False)
     if problems:
         raise PairingError(problems)
     if out.resolve() == images.resolve():
@@ -67,13 +69,14 @@ def predict_folder(
         folder = project.run(run_name, scored=False, trained=True).path
     predictor = Predictor(folder, device)
     written = []
-    for path in files.values():
-        image = read_image(path).pixels
-        if image.ndim == 3 and image.shape[2] > predictor.channels:
+    for name, path in files.items():
+        picture = read_image(path)
+        image = picture.pixels
+        if picture.channels > predictor.channels:
             raise InputError(f"{path} is a colour image and the model learned from grey ones; convert it first.")
-        label = predictor(image).argmax(0).astype(np.uint8)
-        written.append(out / f"{path.stem}.png")
-        write(written[-1], class_values(label, classes))
+        label = predictor(image, picture.grid.spacing[-picture.space :]).argmax(0).astype(np.uint8)
+        format = usual_format(picture.shape, picture.grid)
+        written.append(write_new(out, name, format, class_values(label, classes), picture.grid))
         if progress is not None:
             progress(len(written), len(files))
     return written
@@ -93,7 +96,7 @@ class Predictor:
     channels : int
         Of the images that it learned from.
     dimensions : str
-        ``2d`` and ``2.5d`` take a volume slice by slice; ``3d`` takes volumes only, ``2.5d`` too.
+        ``2d`` and ``2.5d`` take a volume slice by slice, ``3d`` takes it whole; images are for ``2d`` only.
     """
 
     def __init__(self, folder: Path, device: str) -> None:
@@ -123,7 +126,7 @@ class Predictor:
         InputError
             If it learned from volumes and this is an image.
         """
-        grid = Grid(image.shape[: len(spacing)], spacing)
+        grid = Sides(image.shape[: len(spacing)], spacing)
         if len(spacing) == 2 and self.dimensions != "2d":
             raise InputError(f"The model was trained in {self.dimensions} on volumes; ask it about volumes.")
         across = slice_axis(grid)

@@ -209,24 +209,31 @@ def _check(case: NewCase) -> None:
 def create_from_folders(
     path: str | Path,
     images: str | Path,
-    masks: str | Path,
+    masks: str | Path | None = None,
     *,
     clean_masks: str | Path | None = None,
     classes_file: str | Path | None = None,
+    unlabelled: bool = False,
+    instances: bool = False,
     author: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[Project, str]:
-    """Make a project from folders of images and masks with the same stems.
+    """Make a project from images and masks that belong together.
 
     Every file is looked at before anything is created; sources are read and never written to.
 
     Parameters
     ----------
     path, images, masks : path
+        Folders, patterns, a list or a data set: see :mod:`src_core.io.finding`.
     clean_masks : path, optional
         Trusted masks of some of the images; those are verified everywhere, and their given masks stay known.
     classes_file : path, optional
         See :mod:`src_core.data.classes`.
+    unlabelled : bool
+        Images without a mask are taken, too; they have no label anywhere.
+    instances : bool
+        Masks number objects; all of them are one class. Cleaned masks get their numbers back.
     author : str, optional
     progress : callable, optional
         Called with each name when it is written.
@@ -246,7 +253,7 @@ def create_from_folders(
     target = project_path(path)
     if target.exists():
         raise _taken(target)
-    source = check_folders(images, masks, clean_masks, classes_file)
+    source = check_folders(images, masks, clean_masks, classes_file, unlabelled=unlabelled, instances=instances)
     cases = (NewCase(**load(pair, source.table)) for pair in source.pairs)
     project = build_project(target, cases, source.table.classes, author=author, progress=progress)
     return project, source.table.rule

@@ -9,7 +9,10 @@ import numpy as np
 
 from src_core.data.case import IGNORE, CaseInfo, MaskEncoding, is_verified
 from src_core.errors import InputError, storage_errors
-from src_core.io import images
+from src_core.io.formats import NEW, usual_format, write, write_new
+from src_core.io.geometry import turn_back, volume
+from src_core.io.instances import renumbered
+from src_core.io.sources import GRID, grid_of_case, numbers_of
 from src_core.store.provenance import provenance
 from src_core.store.staging import Staging
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from src_core.store.project import Project
     from src_core.store.runs import Run
 
-Format = Literal["same", "png", "tiff", "npy"]
+Format = Literal["same", "png", "tiff", "nifti", "nrrd", "ome-zarr", "npy"]
 
 MASKS = ("cleaned", "proposed")
 FLOAT_MAPS = ("trust", "alpha", "beta", "uncertainty", "cleanlab")
@@ -29,7 +32,7 @@ BYTE_MAPS = ("band", "provenance")
 WHAT = (*MASKS, *FLOAT_MAPS, *BYTE_MAPS)
 """What can be exported."""
 
-FORMATS = ("same", "png", "tiff", "npy")
+FORMATS = ("same", *NEW)
 
 
 def export(
@@ -39,6 +42,7 @@ def export(
     format: Format = "same",
     run: str | None = None,
     *,
+    identifiers: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write ``DIR/WHAT/IMAGE.ext`` for every image.
@@ -53,10 +57,13 @@ def export(
         ``alpha``, ``beta``, ``uncertainty``, ``cleanlab`` (the second opinion) as float32 in [0, 1]; ``band`` as
         0/255; ``provenance`` as :data:`~src_core.store.provenance.PROVENANCE`.
     format : str
-        ``same``: masks as their source, maps as TIFF, ``band`` and ``provenance`` as PNG. Otherwise all files are of
-        this format (float maps as TIFF when it is ``png``).
+        ``same``: masks as their source, maps in a format that keeps the geometry of the source (NIfTI, NRRD, OME-Zarr,
+        NumPy), else as TIFF, ``band`` and ``provenance`` of single slices as PNG. Otherwise all files are of this
+        format (float maps as TIFF when it is ``png``). Every file lies where its image lies.
     run : str, optional
         Where maps and proposals come from; the newest scored run by default.
+    identifiers : bool
+        Leave in masks of DICOM who they are of.
     progress : callable, optional
         Called with files done and files in all.
 
@@ -85,7 +92,10 @@ def export(
         with Staging(out / name, [case.name for case in project.cases]) as staging:
             for case in project.cases:
                 if scored is None or scored.covers(case.id) or name in (*MASKS, "provenance"):
-                    written.append(staging.publish(_export_one(project, scored, staging.path, case, name, format)))
+                    written += [
+                        staging.publish(path)
+                        for path in _export_one(project, scored, staging.path, case, name, format, identifiers)
+                    ]
                 done += 1
                 if progress is not None:
                     progress(done, total)
@@ -123,17 +133,19 @@ def _check_folder(project: Project, out: Path, what: Sequence[str]) -> None:
         out.mkdir(parents=True, exist_ok=True)
 
 
-def _export_one(project: Project, run: Run | None, folder: Path, case: CaseInfo, name: str, format: str) -> Path:
+def _export_one(
+    project: Project, run: Run | None, folder: Path, case: CaseInfo, name: str, format: str, identifiers: bool
+) -> list[Path]:
     if name in MASKS:
         label = project.read_label(case) if run is None or name == "cleaned" else _proposed(project, run, case)
-        return _write_mask(folder, case, label, format)
+        return _write_mask(folder, case, label, format, identifiers)
     if name == "provenance":
-        return _write_map(folder, case, provenance(project, case), format, ".png")
+        return _write_map(folder, case, provenance(project, case), format)
     assert run is not None
     values = run.read_map(case.id, name)
-    if name == "band":
-        return _write_map(folder, case, values.astype(np.uint8) * 255, format, ".png")
-    return _write_map(folder, case, values.astype(np.float32), format, ".tif")
+    return _write_map(
+        folder, case, values.astype(np.uint8) * 255 if name == "band" else values.astype(np.float32), format
+    )
 
 
 def _proposed(project: Project, run: Run, case: CaseInfo) -> NDArray[np.uint8]:
@@ -156,30 +168,38 @@ def file_values(label: NDArray[np.uint8], encoding: MaskEncoding) -> NDArray[Any
     return table[label].astype(encoding.dtype)
 
 
-def _write_mask(folder: Path, case: CaseInfo, label: NDArray[np.uint8], format: str) -> Path:
-    encoding = case.encoding
-    values = file_values(label, encoding)
-    if format == "npy":
-        return _write_npy(folder / f"{case.name}.npy", values)
-    if format == "same":
-        path = folder / f"{case.name}{encoding.suffix}"
-        images.write(path, values, mode=encoding.mode, extra=encoding.extra)
-        return path
-    path = folder / f"{case.name}{'.tif' if format == 'tiff' else '.png'}"
-    images.write(path, values, mode="L")
-    return path
+def _write_mask(folder: Path, case: CaseInfo, label: NDArray[np.uint8], format: str, identifiers: bool) -> list[Path]:
+    encoding, where = case.encoding, case.encoding.extra.get(GRID, {})
+    values = renumbered(label, numbers_of(case)) if where.get("instances") else file_values(label, encoding)
+    if format != "same":
+        return [write_new(folder, case.name, format, values, grid_of_case(case))]
+    flat_format = encoding.suffix in (".png", ".jpg", ".jpeg", ".bmp")
+    if encoding.extra.get("new") or (flat_format and values.ndim == 3):  # there was no file, or none that fits
+        return [write_new(folder, case.name, usual_format(case.shape, grid_of_case(case)), values, grid_of_case(case))]
+    space = where.get("space", values.ndim)
+    if space != values.ndim or where.get("turn"):
+        values = turn_back(volume(values, values.ndim), where.get("turn"))
+        values = values[0] if space == 2 else values
+    path = folder / f"{case.name}{encoding.suffix}"
+    return write(path, values, mode=encoding.mode, extra={**encoding.extra, "identifiers": identifiers})
 
 
-def _write_map(folder: Path, case: CaseInfo, values: NDArray[Any], format: str, usual: str) -> Path:
-    if format == "npy":
-        return _write_npy(folder / f"{case.name}.npy", values)
-    suffix = ".tif" if format == "tiff" or values.dtype.kind == "f" else usual
-    path = folder / f"{case.name}{suffix}"
-    images.write(path, values, mode="L", extra={"compression": 8})
-    return path
+def _write_map(folder: Path, case: CaseInfo, values: NDArray[Any], format: str) -> list[Path]:
+    chosen = _format_of_map(case, values) if format == "same" else format
+    if chosen == "png" and values.dtype.kind == "f":
+        chosen = "tiff"
+    return [write_new(folder, case.name, chosen, values, grid_of_case(case))]
 
 
-def _write_npy(path: Path, values: NDArray[Any]) -> Path:
-    with storage_errors(path, "Files written before it are complete."), path.open("wb") as file:
-        np.save(file, values, allow_pickle=False)
-    return path
+def _format_of_map(case: CaseInfo, values: NDArray[Any]) -> str:
+    """What maps of an image are written as: what keeps its geometry, and what its owner has programs for."""
+    suffix = case.encoding.suffix
+    if suffix in (".npy", ".npz"):
+        return "npy"
+    if suffix.endswith(".zarr"):
+        return "ome-zarr"
+    if suffix.endswith((".nrrd", ".nhdr", ".mha", ".mhd")):
+        return "nrrd"
+    if grid_of_case(case).affine is not None or suffix.startswith(".nii"):
+        return "nifti"
+    return "tiff" if values.dtype.kind == "f" or values.ndim == 3 else "png"

@@ -109,7 +109,7 @@ def test_empty_and_missing_folders(make_folders, capsys):
     folder = make_folders()
     for path in (folder / "masks").iterdir():
         path.unlink()
-    refused(capsys, folder, "holds no .bmp")
+    refused(capsys, folder, "holds no PNG")
     (folder / "masks").rmdir()
     refused(capsys, folder, "does not exist")
 

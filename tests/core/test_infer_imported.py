@@ -418,7 +418,7 @@ def test_proposed_masks_that_do_not_fit(make, tmp_path):
     Image.fromarray(square()).save(folder / "im0.png")
     Image.fromarray(square()[1:] * 10).save(folder / "im1.png")
     both = {name: foreground() for name in ("im0", "im1")}
-    words = ("im0.png holds the value 1, expected one of 0, 10", "im1.png is 12 x 11 px and its image 12 x 12 px")
+    words = ("im0.png holds the value 1, expected one of 0, 10", "its mask im1.png 12 x 11 px; expected the same size")
     refused(make(), words, probabilities=both, proposed=folder)
 
 

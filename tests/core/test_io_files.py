@@ -12,7 +12,7 @@ from PIL import Image
 from src_core.data.case import IGNORE
 from src_core.data.classes import MaskValues, infer_classes, read_classes
 from src_core.errors import FormatError, InputError, MaskValueError, PairingError
-from src_core.io.images import read, write
+from src_core.io.formats import read, write
 from src_core.io.sources import check_folders, load
 from src_core.store.create import create_from_folders
 from src_core.store.export import export
@@ -43,7 +43,7 @@ def test_palette_masks_keep_indices_and_palette(tmp_path):
     image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), mode="P")
     image.putpalette([0, 0, 0, 255, 0, 0, 0, 0, 255])
     image.save(tmp_path / "a.png")
-    found = read(tmp_path / "a.png", indices=True)
+    found = read(tmp_path / "a.png", mask=True)
     assert found.pixels.tolist() == [[0, 1], [2, 1]]
     write(tmp_path / "b.png", found.pixels, mode=found.mode, extra=found.extra)
     again = Image.open(tmp_path / "b.png")
@@ -64,9 +64,11 @@ def test_broken_files_are_said(tmp_path, name):
         read(good)
 
 
-def test_stacks_and_foreign_files_are_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "s.tif", np.zeros((5, 8, 8), np.uint8), photometric="minisblack")
-    with pytest.raises(FormatError, match="5 pages"):
+def test_films_and_foreign_files_are_refused(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "s.tif", np.zeros((5, 8, 8), np.uint8), photometric="minisblack", metadata={"axes": "TYX"}
+    )
+    with pytest.raises(FormatError, match="5 time points"):
         read(tmp_path / "s.tif")
     (tmp_path / "a.xyz").touch()
     with pytest.raises(FormatError, match="not supported"):
