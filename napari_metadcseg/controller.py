@@ -6,12 +6,11 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from psygnal import Signal
 
 from napari_metadcseg.reviewing import NOTHING_IN_HAND, ReviewDesk
 from napari_metadcseg.state import Message, UiState
-from napari_metadcseg.summary import arrival_text, project_state, review_state
+from napari_metadcseg.summary import arrival_text, place_words, project_state, review_state
 from napari_metadcseg.training import TrainingDesk
 from src_core.errors import MetaDCSegError
 from src_core.store.journal import Action
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_metadcseg.editing import Outcome
@@ -227,12 +227,9 @@ class Controller:
 
     def surroundings(self) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]] | None:
         """Around the region in hand: image, label, what accepting would make of it, the region; None without one."""
-        hand, project = self.hand(), self.project
-        if hand is None or project is None:
-            return None
-        case, inside = project.case(hand.region.case_id), hand.window_mask
-        label = project.read_label(case, hand.window)
-        return project.read_image(case, hand.window), label, np.where(inside, hand.window_proposed, label), inside
+        found: list[Any] = [None]
+        self._guarded(lambda: found.append(self.review.surroundings()))
+        return found[-1]  # type: ignore[no-any-return]
 
     def show_kind(self, kind: Filter) -> None:
         """Show regions of one kind only, or all; those of an audit or a third look no longer by themselves."""
@@ -393,7 +390,7 @@ class Controller:
         assert self.project is not None
         name = self.project.case(record.case_id).name
         changed = f", {record.pixels:,} px changed" if record.pixels else ""
-        text = f"{_DONE[record.action]} ({name}{changed})."
+        text = f"{_DONE[record.action]} ({name}{place_words(self.project, record)}{changed})."
         if not painted and record.box is not None:
             self.labels_changed.emit(record.case_id, record.box)
         review = replace(self.state.review, last=text)

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_metadcseg.summary import settled, settled_in
 from src_core.data.case import IGNORE, Box, is_verified
+from src_core.data.slices import best_slice, slice_axis, slice_box
 from src_core.errors import InputError, MetaDCSegError, ProjectDamagedError
 from src_core.review import decisions
 from src_core.review.arrival import Arrival, arrival
@@ -53,6 +54,8 @@ class Hand:
     window : Box
         The region's box with its surroundings.
     window_proposed : array, uint8, shape of the window
+    axis, at : int, and int or None
+        Of a volume, the axis across its slices and the slice that shows the region best; None of an image.
     """
 
     region: Region
@@ -61,6 +64,9 @@ class Hand:
     run: str
     window: Box
     window_proposed: NDArray[np.uint8]
+
+    axis: int = 0
+    at: int | None = None
 
     @property
     def window_mask(self) -> NDArray[np.bool_]:
@@ -222,22 +228,41 @@ class ReviewDesk:
     def _seen_twice(self, look: Look) -> Hand:
         assert self.project is not None
         region, case = look.region, self.project.case(look.region.case_id)
-        window = _around(region.box, case.shape)
+        axis, at = _shown_at(region.box, look.mask, case)
+        window = _around(region.box, case.shape, None if at is None else axis)
         proposed = self.project.read_label(case, window)
         proposed[region.box.within(window)][look.mask] = look.proposed[look.mask]
-        return Hand(region, look.mask, look.proposed, "" if self.run is None else self.run.name, window, proposed)
+        run = "" if self.run is None else self.run.name
+        return Hand(region, look.mask, look.proposed, run, window, proposed, axis, at)
 
     def _read(self, region: Region, run: Run) -> Hand:
         assert self.project is not None
-        window = _around(region.box, self.project.case(region.case_id).shape)
-        numbers = run.read_map(region.case_id, "regions", region.box)
+        case = self.project.case(region.case_id)
+        mask = run.read_map(region.case_id, "regions", region.box) == region.number
+        axis, at = _shown_at(region.box, mask, case)
+        window = _around(region.box, case.shape, None if at is None else axis)
         proposed = run.read_map(region.case_id, "proposed", window)
         if run.generation != self._generation:
             self.queue.put_down()
             self.take_scores()
             raise InputError("New scores have just replaced these; press Next (N) to take a region from them.")
         inside = proposed[region.box.within(window)]
-        return Hand(region, numbers == region.number, inside, run.name, window, proposed)
+        return Hand(region, mask, inside, run.name, window, proposed, axis, at)
+
+    def surroundings(self) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]] | None:
+        """Around the region in hand: image, label, what accepting would make of it, the region; None without one.
+
+        Of a volume, in the slice that shows it best.
+        """
+        hand, project = self.take(), self.project
+        if hand is None or project is None:
+            return None
+        case = project.case(hand.region.case_id)
+        place = hand.window if hand.at is None else slice_box(hand.window, hand.axis, hand.at)
+        inside, proposed = (values[place.within(hand.window)] for values in (hand.window_mask, hand.window_proposed))
+        label = project.read_label(case, place)
+        parts = (project.read_image(case, place), label, np.where(inside, proposed, label), inside)
+        return parts if hand.at is None else tuple(part.take(0, axis=hand.axis) for part in parts)  # type: ignore[return-value]
 
     # ---------------------------------------------------------------- decisions
 
@@ -334,13 +359,23 @@ class ReviewDesk:
         return self.project
 
 
-def _around(box: Box, shape: tuple[int, ...]) -> Box:
-    """A box with its surroundings, about as high as wide, inside of an image."""
-    edge = max(*box.shape, LEAST_WINDOW) * 3 // 2
+def _shown_at(box: Box, mask: NDArray[np.bool_], case: CaseInfo) -> tuple[int, int | None]:
+    """Axis across the slices of a volume, and the slice that shows most of a mask in a box; None of an image."""
+    if len(case.shape) == 2:
+        return 0, None
+    axis = slice_axis(case)
+    return axis, box.start[axis] + (best_slice(mask, axis) if mask.any() else 0)
+
+
+def _around(box: Box, shape: tuple[int, ...], across: int | None = None) -> Box:
+    """A box with its surroundings, about as high as wide, inside of an image; ``across`` slices as it is."""
+    edge = max(*(side for axis, side in enumerate(box.shape) if axis != across), LEAST_WINDOW) * 3 // 2
     middles = [(a + b) // 2 for a, b in zip(box.start, box.stop, strict=True)]
-    start = tuple(max(middle - edge // 2 - 1, 0) for middle in middles)
-    stop = tuple(min(middle + edge // 2 + 1, whole) for middle, whole in zip(middles, shape, strict=True))
-    return Box(start, stop)
+    start = [max(middle - edge // 2 - 1, 0) for middle in middles]
+    stop = [min(middle + edge // 2 + 1, whole) for middle, whole in zip(middles, shape, strict=True)]
+    if across is not None:
+        start[across], stop[across] = box.start[across], box.stop[across]
+    return Box(tuple(start), tuple(stop))
 
 
 def _require_classes(project: Project, label: NDArray[np.integer]) -> None:

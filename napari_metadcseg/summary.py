@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_metadcseg.state import ImageRow, ProjectState, ReviewState
 from src_core.data.case import vouched
+from src_core.data.slices import slices_text
 from src_core.store.journal import Action
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from src_core.data.case import CaseInfo
     from src_core.data.scores import ImageScore
     from src_core.review.queue import ReviewQueue
+    from src_core.store.journal import Record
     from src_core.store.project import Project
 
 
@@ -129,3 +131,10 @@ def arrival_text(review: ReviewDesk) -> str:
         return text + "."
     place = review.queue.position
     return text + f". The one in hand stays{f' and is number {place} now' if place else ''}."
+
+
+def place_words(project: Project, record: Record) -> str:
+    """Where in a volume a change was, as it stands after the volume's name; empty for an image."""
+    case = project.case(record.case_id)
+    words = "" if record.box is None else slices_text(record.box, case)
+    return words and f", {words}"

@@ -19,6 +19,7 @@ Optimizer = Literal["adamw", "sgd"]
 Weighting = Literal["memory", "l2b", "image", "class", "sign", "softmax"]
 Norm = Literal["group", "instance", "batch"]
 NormStatistics = Literal["batch", "frozen"]
+Dimensions = Literal["auto", "2d", "2.5d", "3d"]
 
 TEACHER_MEMORY = 15
 """A teacher that remembers more than this part of the run lags behind: of 300 steps, 20 (0.95) gave 3 to 4 Dice points
@@ -74,7 +75,12 @@ class TrainingSettings:
     max_side : int
         Images are worked on at a resolution where the longer side is at most this many px.
     patch_size : int
-        Edge of a square crop, px; a multiple of 16.
+        Edge of a square crop, px; a multiple of 16. A crop of a volume in 3-D has about 8 times as many voxels.
+    dimensions : str
+        How volumes are learned: ``2d``, slice by slice; ``2.5d``, slice by slice with the one before and the one after
+        as further channels; ``3d``, with a network of volumes. ``auto`` takes ``3d`` for volumes of 32 slices or more
+        that are at most 3 px apart, when there is a GPU, and ``2d`` otherwise
+        (:mod:`src_core.train.dimensions`). Images are always learned in 2-D.
     network : str
         ``unet++`` (the paper's), ``unet``, ``dynunet``, ``segresnet``, ``swinunetr``, or a name given to
         :func:`src_core.networks.registry.register`.
@@ -134,6 +140,7 @@ class TrainingSettings:
     meta_batch_size: int = 4
     max_side: int = 256
     patch_size: int = 160
+    dimensions: Dimensions = "auto"
     network: str = "unet++"
     base_width: int = 24
     norm: Norm = "group"

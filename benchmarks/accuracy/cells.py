@@ -222,7 +222,7 @@ def _labels(learner: Learner, data: Split) -> dict[str, Any]:
         if case.verified_pixels:
             continue
         given, verified = case.given_X.numpy(), case.verified_X.numpy()
-        maps = scorer.maps(index, case, given, verified)
+        maps = scorer.maps([index], given, verified)
         found, numbered = find_regions(
             case.info,
             trust=maps.trust,

@@ -11,7 +11,8 @@ from PIL import Image
 
 from src_core.data.case import CaseInfo, MaskEncoding, Verified
 from src_core.data.noise import corrupt
-from src_core.train.cases import WorkCase, normalise, resize_image, resize_labels, work_shape
+from src_core.train.cases import WorkCase
+from src_core.train.working import normalise, resize_image, resize_labels, work_shape
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -101,14 +101,16 @@ class Lasso:
         layer = self._layer
         if layer is None or layer not in self._viewer.layers or layer.ndim != label.ndim:
             self.remove()
-            layer = self._viewer.add_shapes(ndim=label.ndim, name=NAME, scale=label.scale, translate=label.translate)
+            layer = self._viewer.add_shapes(
+                ndim=label.ndim, name=NAME, scale=label.scale, translate=label.translate, units=label.units
+            )
             layer.events.data.connect(self._on_data)
             layer.mouse_drag_callbacks.append(self._on_press)
             layer.mouse_move_callbacks.append(self._on_move)
             layer.bind_key("Escape", lambda _layer: self.cancel(), overwrite=True)
             self._layer = layer
         layer.data = []
-        layer.scale, layer.translate, layer.visible = label.scale, label.translate, True
+        layer.scale, layer.translate, layer.units, layer.visible = label.scale, label.translate, label.units, True
         layer.current_edge_width = 2 / (self._viewer.scene.camera.zoom * float(np.min(label.scale)))
         layer.current_edge_color, layer.current_face_color = YELLOW, "transparent"
         return layer

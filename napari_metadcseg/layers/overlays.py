@@ -48,6 +48,11 @@ class Overlay:
     tip: str
     visible: bool = False
 
+    @property
+    def strong_when_low(self) -> bool:
+        """True where low values have the strong colour: in 3-D the lowest along a line of sight is to be seen then."""
+        return self.stops[0][1] > self.stops[-1][1]
+
 
 OVERLAYS = (
     Overlay(

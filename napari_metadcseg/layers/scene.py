@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils import DirectLabelColormap
 
+from napari_metadcseg.layers import volumes
 from napari_metadcseg.layers.overlays import OVERLAYS, PURPLE, REGION_COLORS, Overlay, class_colors, colormap
 from src_core.data.case import Box
 from src_core.errors import MetaDCSegError
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 
     from napari_metadcseg.controller import Controller
     from napari_metadcseg.state import UiState
-    from src_core.data.case import CaseInfo
 
 IMAGE, LABEL, PROPOSAL, REGION = "image", "label", "proposal", "region"
 TRUST = OVERLAYS[0]
-LEAST_EXTENT = 16
-"""Smaller regions are shown as if they were this large, px, so that their surroundings stay in sight."""
+OUTLINES = {PROPOSAL: 1, "band": 1, REGION: 2}
+"""Width of the lines around what is drawn as an outline in slices, px."""
+
+COVERS = (PROPOSAL, *(overlay.key for overlay in OVERLAYS))
+"""What would cover label and region in the 3-D view; each can be switched on again there."""
 
 
 class Scene:
@@ -41,6 +44,10 @@ class Scene:
         self._ours: dict[str, Any] = {}
         self._visible = {overlay.key: overlay.visible for overlay in OVERLAYS}
         self._shown: tuple[Any, ...] = ()
+        self._lies: tuple[int, str] = (0, "")
+        self._seen_flat: dict[str, bool] = {}
+        volumes.expect_bodies()
+        viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         controller.changed.connect(self._on_changed)
         controller.labels_changed.connect(self._on_labels_changed)
 
@@ -48,6 +55,7 @@ class Scene:
         """Stop following the controller."""
         self.controller.changed.disconnect(self._on_changed)
         self.controller.labels_changed.disconnect(self._on_labels_changed)
+        self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
 
     # ---------------------------------------------------------------- following the state
 
@@ -72,27 +80,64 @@ class Scene:
             self.reload_label(box)
             self._reload_trust(box)  # what is verified now is trusted
 
+    def _on_ndisplay(self, _event: object) -> None:
+        """In 3-D label and region are bodies, and what would cover them is put away until slices are drawn again."""
+        self._draw_outlines()
+        if self.viewer.dims.ndisplay == 3:
+            self._seen_flat = {key: self._ours[key].visible for key in COVERS if self._alive(key)}
+            for key in self._seen_flat:
+                self._ours[key].visible = False
+            volumes.turn(self.viewer)
+        else:
+            for key, visible in self._seen_flat.items():
+                self.switch(key, visible)
+            self._seen_flat = {}
+            self._go_to_region()
+
+    def _draw_outlines(self) -> None:
+        for key, width in OUTLINES.items():
+            if self._alive(key):
+                volumes.outline(self.viewer, self._ours[key], width)
+
+    def _go_to_region(self) -> None:
+        hand, case = self.controller.hand(), self.controller.case
+        if hand is not None and case is not None and hand.at is not None and hand.region.case_id == case.id:
+            volumes.go_to_slice(self.viewer, case, hand.at)
+
+    @property
+    def _grid(self) -> dict[str, Any]:
+        """Where the pixels of the image that is shown lie."""
+        case = self.controller.case
+        return {} if case is None else volumes.grid_of(case)
+
     # ---------------------------------------------------------------- layers
 
     def _show_case(self) -> None:
-        project, case = self.controller.project, self.controller.case
+        project, case, shown = self.controller.project, self.controller.case, self._shown
         if project is None or case is None:
             return
-        image = shown_channels(project.read_image(case))
+        axes = len(case.shape)
+        image = volumes.shown_channels(project.read_image(case), axes)
+        rgb = image.ndim > axes
+        lies = (axes, case.unit)
+        if lies != self._lies:  # napari cannot mix units, nor make an image of a volume
+            self._remove_all()
+            self._shown, self._lies = shown, lies
         first = not self._alive(IMAGE)
-        if first or self._ours[IMAGE].rgb != (image.ndim == 3):
+        if first or self._ours[IMAGE].rgb != rgb:
             self._drop(IMAGE)
-            self._ours[IMAGE] = self.viewer.add_image(image, name=IMAGE, rgb=image.ndim == 3)
+            self._ours[IMAGE] = self.viewer.add_image(image, name=IMAGE, rgb=rgb, **volumes.grid_of(case))
             self.viewer.layers.move(self.viewer.layers.index(self._ours[IMAGE]), 0)
         else:
             self._ours[IMAGE].data = image
-            if image.ndim == 2:
+            if not rgb:
                 self._ours[IMAGE].reset_contrast_limits()
         self._show_label(project.read_label(case))  # below the overlays: doubt is to be seen on the label
         self.show_overlays()
         self._show_proposal()
         for layer in self._ours.values():
-            layer.scale = case.spacing
+            volumes.place(layer, case)
+        volumes.cut_as_it_lies(self.viewer, case)
         self.viewer.layers.selection.active = self._ours[LABEL]
         if first or self.controller.state.review.region is None:
             self.viewer.reset_view()
@@ -114,8 +159,10 @@ class Scene:
         visible = self._visible[overlay.key]
         if overlay.kind == "mask":
             colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: overlay.stops[0][0]})
-            layer = self.viewer.add_labels(data, name=overlay.title, colormap=colors, visible=visible, opacity=0.9)
-            layer.contour = 1
+            layer = self.viewer.add_labels(
+                data, name=overlay.title, colormap=colors, visible=visible, opacity=0.9, **self._grid
+            )
+            volumes.outline(self.viewer, layer, 1)
             layer.editable = False
         else:
             layer = self.viewer.add_image(
@@ -125,7 +172,9 @@ class Scene:
                 contrast_limits=(0, 1),
                 blending="translucent_no_depth",
                 interpolation2d="nearest",
-                visible=visible,
+                rendering="minip" if overlay.strong_when_low else "mip",
+                visible=visible and self.viewer.dims.ndisplay == 2,
+                **self._grid,
             )
         self._ours[overlay.key] = layer
 
@@ -136,11 +185,12 @@ class Scene:
             self._ours[LABEL].data = label.copy()
         else:
             colors = DirectLabelColormap(color_dict=class_colors(state.classes))
-            layer = self.viewer.add_labels(label.copy(), name=LABEL, colormap=colors, opacity=0.45)
+            layer = self.viewer.add_labels(label.copy(), name=LABEL, colormap=colors, opacity=0.45, **self._grid)
             layer.events.paint.connect(self._on_paint)
             layer.bind_key("Control-Z", lambda _layer: self.controller.undo(), overwrite=True)
             layer.bind_key("Control-Shift-Z", lambda _layer: self.controller.redo(), overwrite=True)
             layer.brush_size = 8
+            layer.n_edit_dimensions = 2  # a stroke is of one slice, also of a volume
             self._ours[LABEL] = layer
         self._ours[LABEL].editable = state.writable
 
@@ -156,8 +206,11 @@ class Scene:
         colors: dict[int | None, Any] = class_colors(state.classes)
         if len(state.classes) == 2:
             colors[1] = PURPLE  # another colour than the label, since there is only one class to tell apart
-        layer = self.viewer.add_labels(proposed, name=PROPOSAL, colormap=DirectLabelColormap(color_dict=colors))
-        layer.contour = 1
+        layer = self.viewer.add_labels(
+            proposed, name=PROPOSAL, colormap=DirectLabelColormap(color_dict=colors), **self._grid
+        )
+        volumes.outline(self.viewer, layer, 1)
+        layer.visible = self.viewer.dims.ndisplay == 2
         layer.editable = False
         self._ours[PROPOSAL] = layer
 
@@ -175,29 +228,18 @@ class Scene:
         if self._alive(REGION):
             self._ours[REGION].data = mask
             self._ours[REGION].colormap = colors
-            self._ours[REGION].scale = case.spacing
+            volumes.place(self._ours[REGION], case)
             self._ours[REGION].translate = corner
             self._ours[REGION].visible = True
         else:
             active = self.viewer.layers.selection.active
-            layer = self.viewer.add_labels(mask, name=REGION, colormap=colors, scale=case.spacing, translate=corner)
-            layer.contour = 2
+            layer = self.viewer.add_labels(mask, name=REGION, colormap=colors, translate=corner, **self._grid)
+            volumes.outline(self.viewer, layer, 2)
             layer.editable = False
             self._ours[REGION] = layer
             self.viewer.layers.selection.active = active
-        self._look_at(region.box, case)
-
-    def _look_at(self, box: Box, case: CaseInfo) -> None:
-        """Move the view so that the box takes about a third of it.
-
-        The whole image is fitted first: napari tells the size of its canvas only by the zoom that results.
-        """
-        self.viewer.reset_view()
-        edges = [max(edge, LEAST_EXTENT) for edge in box.shape]
-        closer = min(whole / edge for whole, edge in zip(case.shape, edges, strict=True)) / 3
-        middle = [s * (a + b - 1) / 2 for a, b, s in zip(box.start, box.stop, case.spacing, strict=True)]
-        self.viewer.scene.camera.zoom *= max(closer, 1.0)
-        self.viewer.scene.camera.center = (0, *middle)
+        self._go_to_region()
+        volumes.look_at(self.viewer, region.box, case)
 
     # ---------------------------------------------------------------- painting
 
@@ -239,7 +281,8 @@ class Scene:
 
     def switch(self, key: str, on: bool) -> None:
         """Show or hide an overlay."""
-        self._visible[key] = on
+        if key in self._visible:
+            self._visible[key] = on
         if self._alive(key):
             self._ours[key].visible = on
 
@@ -261,11 +304,6 @@ class Scene:
         for key in list(self._ours):
             self._drop(key)
         self._shown = ()
-
-
-def shown_channels(image: NDArray[Any]) -> NDArray[Any]:
-    """What can be shown of an image: grey, RGB or RGBA as they are, of others the first channel."""
-    return image if image.ndim == 2 or image.shape[2] in (3, 4) else image[..., 0]
 
 
 def painted_box(indices: list[tuple[Any, ...]], shape: tuple[int, ...]) -> Box | None:

@@ -11,6 +11,7 @@ from napari_metadcseg.opinion import opinion_text
 from napari_metadcseg.widgets.legend import Legend
 from napari_metadcseg.widgets.parts import button, heading, row, text
 from napari_metadcseg.widgets.preview import Preview, outlined
+from src_core.data.slices import slices_text
 
 if TYPE_CHECKING:
     from napari_metadcseg.controller import Controller
@@ -182,8 +183,9 @@ def region_text(region: Region, classes: tuple[ClassInfo, ...], case: CaseInfo |
     """Why a region is suspect, in words and figures."""
     names = {info.index: info.name for info in classes}
     given, proposed = names.get(region.given, "?"), names.get(region.proposed, "?")
+    where = "" if case is None else slices_text(region.box, case)
     return (
-        f"{region.image}: labelled {given}, proposed {proposed}.\n"
+        f"{region.image}{where and f', {where}'}: labelled {given}, proposed {proposed}.\n"
         f"{area_text(region.pixels, case)}, about {region.score:,.0f} px wrong; trust {100 * region.trust:.0f} %."
     )
 

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QDialog, QLineEdit, QProgressBar, QShortcut, QSpinBox
 from napari_metadcseg.widgets.parts import button, heading, row, text
 from napari_metadcseg.widgets.preview import Preview, outlined
 from src_core.data.case import Box
+from src_core.data.slices import best_slice, slice_axis, slice_box
 from src_core.errors import MetaDCSegError
 from src_core.review import second_sample
 from src_core.review.agreement import agreement, sentences
@@ -181,10 +182,13 @@ class SecondRaterDialog(QDialog):
         self.again_button.hide()
         self.words.setText("Which of the two is right in the bright part?")
         self.place.setText(f"{progress.answered + 1} of {progress.total}")
-        where = _around(shown.box, shown.label.shape).slices
-        image, inside = shown.image[where], shown.mask[where]
+        axis = slice_axis(self._project.case(shown.case_id)) if shown.label.ndim == 3 else None
+        place = _around(shown.box, shown.label.shape)
+        if axis is not None:
+            place = slice_box(place, axis, best_slice(shown.mask, axis))
+        parts = [values[place.slices] for values in (shown.image, shown.mask, shown.label, shown.proposed)]
+        image, inside, *labels = parts if axis is None else [part.take(0, axis=axis) for part in parts]
         classes = self._project.classes
-        labels = (shown.label[where], shown.proposed[where])
         self.preview.show_pictures([outlined(image, label, inside, classes) for label in labels])
 
 

@@ -27,16 +27,17 @@ from src_core.errors import InputError, storage_errors
 from src_core.infer.bioimageio import write_description
 from src_core.store.project import Project
 from src_core.train import checkpoint
-from src_core.train.cases import normalise, resize_image, work_shape
 from src_core.train.views import padded
+from src_core.train.working import resize_image
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from src_core.data.case import ClassInfo
+    from src_core.data.case import CaseInfo, ClassInfo
     from src_core.networks.segmenter import Segmenter
+    from src_core.train.working import Working
 
 logger = logging.getLogger(__name__)
 
@@ -92,10 +93,16 @@ def export_model(project_path: str | Path, run_name: str | None, folder: Path, f
     with Project.open(project_path) as project:
         run = project.run(run_name, scored=False, trained=True)
         teacher, header = checkpoint.load_teacher(run.path, torch.device("cpu"))
-        image = project.read_image(project.cases[0])
+        case, working = project.cases[0], checkpoint.working_of(header)
+        if format == "bioimageio" and (len(case.shape) == 3 or working.dimensions != "2d"):
+            raise InputError(
+                "Format bioimageio describes models of images so far, and this one is of volumes; choose onnx, "
+                "torchscript or safetensors."
+            )
+        image = project.read_image(case)
         classes, author = project.classes, project.author
     settings = TrainingSettings.from_mapping(header["settings"])
-    example = _Example(teacher, image, int(header["channels"]), settings.max_side)
+    example = _Example(teacher, case, image, working, header.get("window"))
     partial = folder.with_name(folder.name + ".partial")
     with storage_errors(folder, "No model was written."):
         shutil.rmtree(partial, ignore_errors=True)
@@ -111,14 +118,16 @@ def export_model(project_path: str | Path, run_name: str | None, folder: Path, f
 class _Example:
     """An image of the project as the network sees it, and what the network says of it."""
 
-    def __init__(self, teacher: Segmenter, image: NDArray[Any], channels: int, max_side: int) -> None:
-        shape = work_shape(tuple(image.shape[: teacher.spatial_dims]), max_side)
+    def __init__(
+        self, teacher: Segmenter, case: CaseInfo, image: NDArray[Any], working: Working, window: list[int] | None
+    ) -> None:
         self.network = Probabilities(teacher).eval()
-        plain = np.moveaxis(np.atleast_3d(image.astype(np.float32)), -1, 0)
-        if plain.shape[0] < channels:
-            plain = np.repeat(plain[:1], channels, axis=0)
-        self.raw_1IX = self._fitting(teacher, resize_image(np.ascontiguousarray(plain), shape))
-        self.input_1IX = self._fitting(teacher, resize_image(normalise(image, channels), shape))
+        parts = working.images(case, image)
+        shown_IX = parts[len(parts) // 2]
+        for axis, side in enumerate(window or (), start=1):
+            shown_IX = shown_IX.narrow(axis, 0, min(side, shown_IX.shape[axis]))
+        self.input_1IX = self._fitting(teacher, shown_IX.numpy())
+        self.raw_1IX = self.input_1IX if len(case.shape) == 3 else self._fitting(teacher, _plain(image, working, case))
         self.output_1CX = self.said_of(self.input_1IX)
 
     @staticmethod
@@ -130,6 +139,14 @@ class _Example:
         """Probabilities of an input."""
         said: torch.Tensor = self.network(values_1IX)
         return said
+
+
+def _plain(image: NDArray[Any], working: Working, case: CaseInfo) -> NDArray[np.float32]:
+    """An image at working resolution that is not normalised, float32, ``(I, H, W)``."""
+    values = np.moveaxis(np.atleast_3d(image.astype(np.float32)), -1, 0)
+    if values.shape[0] < working.channels:
+        values = np.repeat(values[:1], working.channels, axis=0)
+    return resize_image(np.ascontiguousarray(values), working.shape(case))
 
 
 def _record(
@@ -158,6 +175,7 @@ def _record(
             "least_side": teacher.min_side,
         },
         "output": {"name": "probabilities", "channels": len(classes), "type": "float32", "sum_over_channels": 1.0},
+        "dimensions": checkpoint.dimensions_of(header),
         "preprocessing": [
             {"step": "clip", "per": "image, all channels together", "percentiles": [0.5, 99.5]},
             {"step": "zero mean, unit spread", "per": "image, all channels together", "least_spread": 1e-6},

@@ -6,23 +6,25 @@ Shape suffixes: X the space axes of one case.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from src_core.data.slices import slice_axis
 from src_core.errors import MetaDCSegError
 from src_core.review.run_comparison import compare_runs
 from src_core.store.run_choice import Comparison, choose, write_comparison
 from src_core.store.runs import HELD_OUT
-from src_core.train.cases import resize_labels
-from src_core.train.views import teacher_prediction
+from src_core.train.views import teacher_probabilities
+from src_core.train.working import resize_labels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from src_core.store.project import Project
     from src_core.store.runs import Run
-    from src_core.train.cases import WorkCase
     from src_core.train.learner import Learner
 
 logger = logging.getLogger(__name__)
@@ -43,14 +45,13 @@ class HeldOut:
         self._learner = learner
         self._learned = learned
 
-    def maps(self, index: int, case: WorkCase) -> tuple[str, dict[str, NDArray[np.uint8]]]:
+    def maps(self, members: Sequence[int]) -> tuple[str, dict[str, NDArray[np.uint8]]]:
         """Which map of a case is by such a network, and that map where it is not among the scores anyway.
 
         Parameters
         ----------
-        index : int
-            Position in the working set.
-        case : WorkCase
+        members : sequence of int
+            Position of the case in the working set, or of the cases that are its slices.
 
         Returns
         -------
@@ -59,13 +60,26 @@ class HeldOut:
         maps : dict of name to array, uint8, (X)
             At the size of the image.
         """
+        cases = self._learner.data.cases
+        verified = [index for index in members if cases[index].verified_pixels]
         for half, twin in zip(self._learner.folds, self._learner.twins, strict=True):
-            if index in half:
-                teacher_1CX, _ = teacher_prediction(twin.teacher, case.image_IX[None].to(self._learner.device))
-                labels_X = teacher_1CX[0].argmax(0).cpu().numpy().astype(np.uint8)
-                return HELD_OUT, {HELD_OUT: resize_labels(labels_X, cast("tuple[int, int]", case.info.shape))}
-        fresh = self._learned is not None and case.info.id not in self._learned and not case.verified_pixels
+            if verified and half.issuperset(verified):
+                return HELD_OUT, {HELD_OUT: self._labels(twin, members)}
+        fresh = self._learned is not None and cases[members[0]].info.id not in self._learned and not verified
         return ("proposed" if fresh else ""), {}
+
+    def _labels(self, twin: Learner, members: Sequence[int]) -> NDArray[np.uint8]:
+        cases = self._learner.data.cases
+        info = cases[members[0]].info
+        found = np.zeros(info.shape, dtype=np.uint8)
+        for index in members:
+            case = cases[index]
+            image_1IX = case.image_IX[None].to(self._learner.device)
+            teacher_1CX = teacher_probabilities(twin.teacher, image_1IX, self._learner.window)
+            labels_X = teacher_1CX[0].argmax(0).cpu().numpy().astype(np.uint8)
+            place = () if case.at is None else (slice(None),) * slice_axis(info) + (case.at,)
+            found[place] = resize_labels(labels_X, found[place].shape)
+        return found
 
 
 def compare_with_reviewed(project: Project, run: Run) -> Comparison | None:

@@ -1,6 +1,6 @@
 """What somebody hands in to be imported: opened, checked, and read one image at a time. Never torch.
 
-Shape suffixes: C classes, X the space axes of the image (H, W).
+Shape suffixes: C classes, X the space axes of the image (H, W) or volume (Z, H, W).
 """
 
 from __future__ import annotations

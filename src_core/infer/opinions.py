@@ -1,6 +1,6 @@
 """What the model behind a run says of every image, wherever it comes from. Needs torch only for runs that were trained.
 
-Shape suffixes: C classes, X the space axes of the image (H, W).
+Shape suffixes: C classes, X the space axes of the image (H, W) or volume (Z, H, W).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def opinions(project: Project, run: Run, *, device: str = "auto") -> Iterator[tu
 
     predictor = Predictor(run.path, device)
     for case in project.cases:
-        yield case, predictor(project.read_image(case))
+        yield case, predictor(project.read_image(case), case.spacing)
 
 
 def _kept(project: Project, run: Run) -> Iterator[tuple[CaseInfo, NDArray[np.float32]]]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch.nn import functional
 
-from src_core.config import TrainingSettings
+from src_core.data.slices import Sides, slice_axis
 from src_core.errors import InputError, PairingError
 from src_core.infer.score import ZOOMS
 from src_core.io.formats import usual_format, write_new
@@ -16,18 +14,18 @@ from src_core.io.pairs import files_by_stem
 from src_core.io.sources import read_image
 from src_core.store.project import Project
 from src_core.train import checkpoint
-from src_core.train.cases import normalise, resize_image, work_shape
 from src_core.train.device import choose_device
-from src_core.train.views import teacher_prediction
+from src_core.train.views import teacher_probabilities
+from src_core.train.working import enlarged, slabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import torch
     from numpy.typing import NDArray
 
     from src_core.data.case import ClassInfo
-    from src_core.networks.segmenter import Segmenter
 
 
 def predict_folder(
@@ -75,8 +73,7 @@ def predict_folder(
         image = picture.pixels
         if picture.channels > predictor.channels:
             raise InputError(f"{path} is a colour image and the model learned from grey ones; convert it first.")
-        found = predictor(image) if picture.space == 2 else np.stack([predictor(part) for part in image], axis=1)
-        label = found.argmax(0).astype(np.uint8)
+        label = predictor(image, picture.grid.spacing[-picture.space :]).argmax(0).astype(np.uint8)
         format = usual_format(picture.shape, picture.grid)
         written.append(write_new(out, name, format, class_values(label, classes), picture.grid))
         if progress is not None:
@@ -97,28 +94,47 @@ class Predictor:
     ----------
     channels : int
         Of the images that it learned from.
+    dimensions : str
+        ``2d`` and ``2.5d`` take a volume slice by slice, ``3d`` takes it whole; images are for ``2d`` only.
     """
 
     def __init__(self, folder: Path, device: str) -> None:
         self._teacher, header = checkpoint.load_teacher(folder, choose_device(device))
-        self._max_side = TrainingSettings.from_mapping(header["settings"]).max_side
-        self.channels = int(header["channels"])
+        self._window = None if header.get("window") is None else tuple(header["window"])
+        self._working = checkpoint.working_of(header)
+        self.channels, self.dimensions = self._working.channels, self._working.dimensions
 
-    def __call__(self, image: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Probability of every class at every pixel, float32, ``(C, H, W)``, at the image's own size."""
-        return probabilities(self._teacher, image, self.channels, self._max_side)
+    def __call__(self, image: NDArray[np.generic], spacing: tuple[float, ...] = (1.0, 1.0)) -> NDArray[np.float32]:
+        """Probability of every class at every pixel, float32, ``(C, X)``, at the image's own size.
 
+        Parameters
+        ----------
+        image : array, (H, W), (Z, H, W), or the same with channels
+        spacing : tuple of float
+            Size of a pixel along each space axis; tells a volume from an image with channels.
 
-def probabilities(teacher: Segmenter, image: NDArray[np.generic], channels: int, max_side: int) -> NDArray[np.float32]:
-    """Probability of every class at every pixel of an image, float32, ``(C, H, W)``, at the image's own size."""
-    size = (image.shape[0], image.shape[1])
-    values = resize_image(normalise(image, channels), work_shape(size, max_side))
-    device = next(teacher.parameters()).device
-    probabilities_1CX, _ = teacher_prediction(teacher, torch.from_numpy(values)[None].to(device), zooms=ZOOMS)
-    if tuple(probabilities_1CX.shape[-2:]) != size:
-        probabilities_1CX = functional.interpolate(probabilities_1CX, size=size, mode="bilinear", align_corners=False)
-    array: NDArray[np.float32] = probabilities_1CX[0].cpu().numpy()
-    return array
+        Raises
+        ------
+        InputError
+            If it learned from volumes and this is an image.
+        """
+        grid = Sides(image.shape[: len(spacing)], spacing)
+        if len(spacing) == 2 and self.dimensions != "2d":
+            raise InputError(f"The model was trained in {self.dimensions} on volumes; ask it about volumes.")
+        across = slice_axis(grid)
+        parts = self._working.images(grid, image)
+        if not self._working.cuts(grid):
+            return self._at_size(parts[0], grid.shape)
+        sides = tuple(edge for axis, edge in enumerate(grid.shape) if axis != across)
+        found: NDArray[np.float32] = np.stack([self._at_size(part, sides) for part in parts], axis=across + 1)
+        return found
+
+    def _at_size(self, image_IX: torch.Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:
+        device = next(self._teacher.parameters()).device
+        zooms = ZOOMS if len(size) == 2 else ()
+        found = teacher_probabilities(self._teacher, image_IX[None].to(device), self._window, zooms=zooms)
+        rows = [enlarged(found, size, part)[0].cpu().numpy() for part in slabs(size)]
+        return np.concatenate(rows, axis=1)
 
 
 def class_values(label: NDArray[np.uint8], classes: tuple[ClassInfo, ...]) -> NDArray[np.generic]:

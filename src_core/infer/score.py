@@ -1,21 +1,25 @@
 """Score maps of every image with a trained run, and what follows from them: suspect regions, ranked images.
 
-Shape suffixes: C classes, H height, W width at working resolution; the maps that are written have the size of
-the image.
+A volume is scored as it was learned, slice by slice or window by window, and always has maps and regions of its own
+three axes. No more than one volume's maps are in memory at a time.
+
+Shape suffixes: C classes, K maps, X space axes at working resolution; the maps that are written have the size of the
+image.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.nn import functional
+from torch import Tensor
 
 from src_core.config import TrainingSettings
 from src_core.data.case import IGNORE, is_verified
+from src_core.data.slices import slice_axis
 from src_core.infer.held_out import HeldOut, compare_with_reviewed
 from src_core.messages import Message
 from src_core.meta.judge import Scale
@@ -25,29 +29,33 @@ from src_core.store.project import Project
 from src_core.store.run_files import held
 from src_core.store.runs import ScoreWriter
 from src_core.train import checkpoint
-from src_core.train.cases import WorkCase, WorkingSet
+from src_core.train.cases import WorkCase, WorkingSet, grouped
 from src_core.train.device import choose_device
 from src_core.train.learner import Learner
 from src_core.train.views import teacher_prediction
+from src_core.train.windows import covering, in_windows
+from src_core.train.working import enlarged, slabs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from src_core.data.scores import ImageScore, Region
     from src_core.train.control import Control
 
+    Place = tuple[slice | int, ...]
+
 ZOOMS = (0.85, 1.2)
 MAX_CENTER_CASES = 64
 QUICK_CENTER_CASES = 16
+MAX_CENTER_WINDOWS = 4
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Score maps of one image, ``(H, W)``, at its own size.
+    """Score maps of one image, ``(H, W)`` or ``(Z, H, W)``, at its own size.
 
     Attributes
     ----------
@@ -67,6 +75,29 @@ class Maps:
     uncertainty: NDArray[np.float32]
     proposed: NDArray[np.uint8]
 
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> Maps:
+        """Maps to be filled part by part."""
+        trust, alpha, beta, uncertainty = (np.zeros(shape, dtype=np.float32) for _ in range(4))
+        return cls(trust, alpha, beta, uncertainty, np.zeros(shape, dtype=np.uint8))
+
+    def fill(self, place: Place, rows: slice, part: Maps) -> None:
+        """Write the maps of a part to its place: to some rows of a slice, or of the whole."""
+        for field in fields(self):
+            getattr(self, field.name)[place][rows] = getattr(part, field.name)
+
+
+class Opinion(NamedTuple):
+    """What is known of a case at working resolution: prior and evidence of each class, and uncertainty."""
+
+    prior_1CX: Tensor
+    evidence_1CX: Tensor
+    uncertainty_11X: Tensor
+
+    def at_size(self, size: tuple[int, ...], rows: slice) -> Opinion:
+        """The same at another size, some rows (slices) of it."""
+        return Opinion(*(enlarged(values, size, rows) for values in self))
+
 
 class Scorer:
     """The teacher of a run with its evidence memory and centers, ready to score.
@@ -83,44 +114,56 @@ class Scorer:
 
     def __init__(self, learner: Learner, cases: list[WorkCase], *, quick: bool = False) -> None:
         self.learner = learner
-        self._zooms = () if quick else ZOOMS
+        self.cases = cases
         learner.teacher.eval()
+        self._zooms = ZOOMS if learner.spatial_dims == 2 and not quick else ()
         self._find_centers(cases[:: max(1, len(cases) // (QUICK_CENTER_CASES if quick else MAX_CENTER_CASES))])
         uses_evidence = learner.settings.method == "metadcseg"
         self.evidence_scale = learner.weigher.evidence_scale if uses_evidence else 0.0
 
     def _find_centers(self, cases: list[WorkCase]) -> None:
-        centers, opinions = self.learner.centers, []
+        centers, opinions, given = self.learner.centers, [], []
         centers.forget()
         for case in cases:
-            image = case.image_IX[None].to(self.learner.device)
-            teacher_1CX, features_1DX = teacher_prediction(self.learner.teacher, image)
-            centers.update(features_1DX, teacher_1CX, torch.ones_like(teacher_1CX[:, 0]))
-            opinions.append(teacher_1CX[0].cpu().numpy())
-        self._scale = Scale.of(opinions, [case.given_X.numpy() for case in cases])
+            for window in covering(case.shape, self.learner.window)[:MAX_CENTER_WINDOWS]:
+                image = case.image_IX[(None, slice(None), *window)].to(self.learner.device)
+                teacher_1CX, features_1DX = teacher_prediction(self.learner.teacher, image)
+                centers.update(features_1DX, teacher_1CX, torch.ones_like(teacher_1CX[:, 0]))
+                opinions.append(teacher_1CX[0].cpu().numpy())
+                given.append(case.given_X.numpy()[window])
+        self._scale = Scale.of(opinions, given)
 
-    def maps(self, index: int, case: WorkCase, label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> Maps:
-        """Score one case.
+    def maps(self, members: Sequence[int], label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> Maps:
+        """Score one image or volume.
 
         Parameters
         ----------
-        index : int
-            Position in the working set.
-        case : WorkCase
-        label, verified : array, uint8, (H, W)
+        members : sequence of int
+            Position of its case in the working set, or of the cases that are its slices.
+        label, verified : array, uint8, (H, W) or (Z, H, W)
             Current label and how it was verified, at the image's own size.
         """
-        learner = self.learner
-        image = case.image_IX[None].to(learner.device)
-        teacher_1CX, features_1DX = teacher_prediction(learner.teacher, image, zooms=self._zooms)
-        uncertainty_1X = learner.centers.uncertainty(features_1DX, teacher_1CX)
+        found = Maps.empty(label.shape)
+        for index in members:
+            opinion, at = self._opinion(index), self.cases[index].at
+            place: Place = () if at is None else (slice(None),) * slice_axis(self.cases[index].info) + (at,)
+            size = label[place].shape
+            for rows in slabs(size):
+                part = self._at_full_size(opinion.at_size(size, rows), label[place][rows], verified[place][rows])
+                found.fill(place, rows, part)
+        return found
+
+    def _opinion(self, index: int) -> Opinion:
+        learner, case = self.learner, self.cases[index]
+        image_1IX = case.image_IX[None].to(learner.device)
+        looked_1KX = in_windows(self._look, image_1IX, learner.window)
         evidence_1CX = learner.weigher.memory.read(index)[None].to(learner.device)
-        size = (label.shape[0], label.shape[1])
-        prior_1CX = self.prior(teacher_1CX, case)
-        prior = _enlarged(prior_1CX, size)
-        evidence = _enlarged(evidence_1CX, size)
-        uncertainty = _enlarged(uncertainty_1X[None], size)[0, 0]
-        return self._at_full_size(prior, evidence, uncertainty, label, verified)
+        return Opinion(self.prior(looked_1KX[:, :-1], case), evidence_1CX, looked_1KX[:, -1:])
+
+    def _look(self, image_1IX: Tensor) -> Tensor:
+        """The teacher's opinion, and the uncertainty as the last map."""
+        teacher_1CX, features_1DX = teacher_prediction(self.learner.teacher, image_1IX, zooms=self._zooms)
+        return torch.cat([teacher_1CX, self.learner.centers.uncertainty(features_1DX, teacher_1CX)[:, None]], dim=1)
 
     def prior(self, teacher_1CX: Tensor, case: WorkCase) -> Tensor:
         """Probability of every class before the evidence: the teacher's opinion, or with a judge the judge's of it."""
@@ -130,14 +173,8 @@ class Scorer:
         judged = judge.posterior(teacher_1CX[0].cpu().numpy(), case.given_X.numpy(), self._scale)
         return torch.from_numpy(judged)[None].to(teacher_1CX.device)
 
-    def _at_full_size(
-        self,
-        prior: Tensor,
-        evidence: Tensor,
-        uncertainty: Tensor,
-        label: NDArray[np.uint8],
-        verified: NDArray[np.uint8],
-    ) -> Maps:
+    def _at_full_size(self, opinion: Opinion, label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> Maps:
+        prior, evidence, uncertainty = opinion
         scales = {"evidence_scale": self.evidence_scale, "prior_scale": self.learner.settings.prior_scale}
         candidates = torch.from_numpy(label.astype(np.int64))[None].to(prior.device)
         weights = pixel_weights(prior, evidence, candidates, **scales)
@@ -150,7 +187,7 @@ class Scorer:
             trust=np.where(decided, 1.0, believed).astype(np.float32),
             alpha=np.where(decided, 1.0, _array(weights.alpha)).astype(np.float32),
             beta=np.where(decided, 0.0, _array(weights.beta)).astype(np.float32),
-            uncertainty=uncertainty.cpu().numpy().astype(np.float32),
+            uncertainty=_array(uncertainty)[0].astype(np.float32),
             proposed=np.where(decided, label, _array(posterior.argmax(1))).astype(np.uint8),
         )
 
@@ -158,12 +195,6 @@ class Scorer:
 def _array(values: Tensor) -> NDArray[Any]:
     array: NDArray[Any] = values[0].cpu().numpy()
     return array
-
-
-def _enlarged(values: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(values.shape[-2:]) == size:
-        return values
-    return functional.interpolate(values, size=size, mode="bilinear", align_corners=False)
 
 
 def score_run(
@@ -206,7 +237,7 @@ def score_run(
         stack.enter_context(held(run.path, "be scored"))
         header = checkpoint.read_header(run.path)
         settings = TrainingSettings.from_mapping(header["settings"])
-        data = WorkingSet(project, settings.max_side)
+        data = WorkingSet(project, settings.max_side, checkpoint.dimensions_of(header))
         learner = Learner(settings, data, choose_device(device))
         checkpoint.load(learner, run.path)
         writer = ScoreWriter(run.path, run.name)
@@ -214,14 +245,15 @@ def score_run(
         regions: list[Region] = []
         scorer = Scorer(learner, data.cases, quick=quick)
         held_out = HeldOut(learner, checkpoint.learned_cases(header))
-        for index, case in enumerate(data.cases):
+        volumes = grouped(range(len(data.cases)), data.groups)
+        for done, members in enumerate(volumes, start=1):
             if control is not None and control.stopping:
                 writer.abandon()
                 return 0
-            found, quality = _score_case(project, scorer, held_out, index, case, writer)
+            found, quality = _score_case(project, scorer, held_out, members, writer)
             regions += found
             images.append(quality)
-            listener(Message("scoring", {"done": index + 1, "total": len(data.cases)}))
+            listener(Message("scoring", {"done": done, "total": len(volumes)}))
         generation = writer.finish(images, regions)
         compare_with_reviewed(project, run)
         listener(Message("scored", {"generation": generation, "regions": len(regions)}))
@@ -229,22 +261,23 @@ def score_run(
 
 
 def _score_case(
-    project: Project, scorer: Scorer, held_out: HeldOut, index: int, case: WorkCase, writer: ScoreWriter
+    project: Project, scorer: Scorer, held_out: HeldOut, members: Sequence[int], writer: ScoreWriter
 ) -> tuple[list[Region], ImageScore]:
     row = project.version()[1]
-    label, verified = project.read_labels(case.info)
-    maps = scorer.maps(index, case, label, verified)
+    info = scorer.cases[members[0]].info
+    label, verified = project.read_labels(info)
+    maps = scorer.maps(members, label, verified)
     regions, numbers = find_regions(
-        case.info,
+        info,
         trust=maps.trust,
         uncertainty=maps.uncertainty,
         label=label,
         proposed=maps.proposed,
         verified=verified,
     )
-    by, unlearned = held_out.maps(index, case)
+    by, unlearned = held_out.maps(members)
     writer.write(
-        case.info.id,
+        info.id,
         {
             **unlearned,
             "trust": maps.trust,
@@ -257,7 +290,7 @@ def _score_case(
         held_out=by,
     )
     quality = image_score(
-        case.info,
+        info,
         trust=maps.trust,
         label=label,
         proposed=maps.proposed,

@@ -160,6 +160,8 @@ class VerifiedImage:
         Of that network.
     given_X, true_X : array, uint8
     verified_X : array, bool
+    share : float, in (0, 1]
+        How much of an image it is: the slices of a volume say nearly the same and count as one image together.
     """
 
     teacher_CX: NDArray[np.floating]
@@ -167,6 +169,7 @@ class VerifiedImage:
     given_X: NDArray[np.uint8]
     true_X: NDArray[np.uint8]
     verified_X: NDArray[np.bool_]
+    share: float = 1.0
 
     @property
     def usable_X(self) -> NDArray[np.bool_]:
@@ -237,7 +240,7 @@ def earned_judge(
     usable = [(image, group) for image, group in zip(images, groups, strict=True) if image.usable_X.any()]
     wrong = sum(int((image.given_X != image.true_X)[image.usable_X].sum()) for image, _ in usable)
     pixels = sum(int(image.usable_X.sum()) for image, _ in usable)
-    if len(usable) < MIN_IMAGES or pixels < MIN_PIXELS or wrong < MIN_WRONG:
+    if round(sum(image.share for image, _ in usable), 6) < MIN_IMAGES or pixels < MIN_PIXELS or wrong < MIN_WRONG:
         return None
     if len({group for _, group in usable}) < 2 or _disagreement([image for image, _ in usable]) < disagreement / 2:
         return None
@@ -258,13 +261,14 @@ class _Sample:
     x_NF: NDArray[np.float64]
     y_N: NDArray[np.bool_]
     group: int
+    share: float
 
     @classmethod
     def of(cls, image: VerifiedImage, index: int, group: int) -> _Sample:
         chosen = np.flatnonzero(image.usable_X)
         chosen = chosen[:: max(1, len(chosen) // MAX_PIXELS_AN_IMAGE)]
         values = features(image.teacher_CX, image.given_X, index, image.scale).reshape(-1, FEATURES)
-        return cls(values[chosen], image.true_X.ravel()[chosen] == index, group)
+        return cls(values[chosen], image.true_X.ravel()[chosen] == index, group, image.share)
 
 
 def _fit_class(samples: Sequence[_Sample]) -> tuple[float, ...] | None:
@@ -293,7 +297,9 @@ def _fitted(samples: Sequence[_Sample], columns: slice) -> Pipeline | None:
     y_N = np.concatenate([sample.y_N for sample in samples])
     if len(np.unique(y_N)) < 2:
         return None
-    weights_N = np.concatenate([np.full(len(sample.y_N), IMAGE_WEIGHT / len(sample.y_N)) for sample in samples])
+    weights_N = np.concatenate(
+        [np.full(len(sample.y_N), IMAGE_WEIGHT * sample.share / len(sample.y_N)) for sample in samples]
+    )
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=300))
     return model.fit(x_NF, y_N, logisticregression__sample_weight=weights_N)
 

@@ -72,9 +72,12 @@ class EvidenceMemory:
         """Evidence of a case, float32, ``(C, X)``; 0 is no evidence."""
         return self.maps[case].float()
 
-    def update(self, case: int, weights_CX: Tensor, covered_X: Tensor, rate: float) -> None:
-        """Move the covered pixels towards new weights by ``rate``; non-finite weights change nothing."""
+    def update(
+        self, case: int, weights_CX: Tensor, covered_X: Tensor, rate: float, window: tuple[slice, ...] = ()
+    ) -> None:
+        """Move the covered pixels of a window towards new weights by ``rate``; non-finite weights change nothing."""
         usable = covered_X & torch.isfinite(weights_CX).all(0)
-        old = self.maps[case].float()
+        place = self.maps[case][(slice(None), *window)]
+        old = place.float()
         new = (1 - rate) * old + rate * torch.nan_to_num(weights_CX)
-        self.maps[case] = torch.where(usable, new, old).half()
+        place.copy_(torch.where(usable, new, old))

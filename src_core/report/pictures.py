@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from src_core.data.case import IGNORE, OKABE_ITO, Box
+from src_core.data.case import IGNORE, OKABE_ITO
+from src_core.data.slices import best_slice, one_slice, slice_axis
 from src_core.report.image import replayed
 
 if TYPE_CHECKING:
@@ -102,10 +103,14 @@ def _picture(
 ) -> Picture:
     replay = replayed(project, case, ledger.rows[case.id])
     given, label = replay.given, replay.label
-    layer = () if given.ndim == 2 else (int((given != label).sum(axis=(1, 2)).argmax()),)
-    window = window_of((given != label)[layer])
-    given, label = given[(*layer, *window)], label[(*layer, *window)]
-    image = project.read_image(case, _box(layer, window))[(0,) * len(layer)]
+    image, at = project.read_image(case), None
+    if given.ndim == 3:
+        axis = slice_axis(case)
+        at = best_slice(given != label, axis)
+        given, label, image = (one_slice(values, axis, at) for values in (given, label, image))
+    window = window_of(given != label)
+    sides = given.shape
+    given, label, image = given[window], label[window], image[window]
     scale = SIDE / max(label.shape)
     height, width = (max(1, round(edge * scale)) for edge in label.shape)
     seen = _resized(Image.fromarray(shown(image)), (width, height), Image.Resampling.BICUBIC)
@@ -116,7 +121,7 @@ def _picture(
         changed=_uri(_highlighted(seen, given, label)),
         width=width,
         height=height,
-        detail=_detail(window, case),
+        detail=_detail(window, sides, at),
     )
 
 
@@ -135,17 +140,12 @@ def window_of(changed: NDArray[np.bool_]) -> tuple[slice, slice]:
     return slice(top, top + high), slice(left, left + wide)
 
 
-def _box(layer: tuple[int, ...], window: tuple[slice, slice]) -> Box:
-    ends = ((place, place + 1) for place in layer)
-    spans = (*ends, *((int(part.start), int(part.stop)) for part in window))
-    return Box(tuple(start for start, _ in spans), tuple(stop for _, stop in spans))
-
-
-def _detail(window: tuple[slice, slice], case: CaseInfo) -> str:
+def _detail(window: tuple[slice, slice], sides: tuple[int, ...], at: int | None) -> str:
     rows, columns = window
-    if (rows.stop - rows.start, columns.stop - columns.start) == case.shape[-2:]:
-        return ""
-    return f"rows {rows.start}–{rows.stop - 1}, columns {columns.start}–{columns.stop - 1}"
+    words = [] if at is None else [f"slice {at}"]
+    if (rows.stop - rows.start, columns.stop - columns.start) != sides:
+        words.append(f"rows {rows.start}–{rows.stop - 1}, columns {columns.start}–{columns.stop - 1}")
+    return ", ".join(words)
 
 
 def shown(image: NDArray[Any]) -> NDArray[np.uint8]:

@@ -87,6 +87,16 @@ def record_schema() -> dict[str, Any]:
         "run": {"type": "string"},
         "started": {"type": "string", "format": "date-time"},
         "settings": settings_schema(),
+        "dimensions": {"enum": ["2d", "2.5d", "3d"]},
+        "from": {
+            "type": "object",
+            "properties": {
+                "run": {"type": "string"},
+                "epochs": {"type": "integer", "minimum": 0},
+                "generation": {"type": "integer", "minimum": 0},
+            },
+            "required": ["run"],
+        },
         "project": {"type": "object", "properties": project},
         "versions": texts,
         "device": {"type": "string"},

@@ -6,6 +6,7 @@ Shape suffixes: I input channels, C classes, X space axes (2 or 3) of a case or 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Crop:
-    """A square or cubic crop of a case, and the map it was cut with.
+    """A crop of a case, and the map it was cut with.
 
     Attributes
     ----------
@@ -45,10 +46,12 @@ class Crop:
     kinds_X: torch.Tensor
 
 
-def random_matrix(rng: np.random.Generator, center: tuple[float, ...], size: int) -> NDArray[np.float64]:
+def random_matrix(
+    rng: np.random.Generator, center: tuple[float, ...], size: int | tuple[int, ...]
+) -> NDArray[np.float64]:
     """Map of a crop with its middle at ``center``: turned by up to 15 degrees, scaled by 0.85 to 1.18, mirrored.
 
-    A volume is turned and mirrored in the plane of its last two axes.
+    A volume is turned and mirrored in the plane of its last two axes. ``size`` is one edge of the crop, or all.
     """
     angle = np.deg2rad(rng.uniform(-15, 15))
     scale = np.exp(rng.uniform(-0.16, 0.16))
@@ -56,7 +59,7 @@ def random_matrix(rng: np.random.Generator, center: tuple[float, ...], size: int
     linear = scale * np.eye(len(center))
     linear[-2:, -2:] = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear[:, -1] *= mirror
-    middle = np.full(len(center), (size - 1) / 2)
+    middle = (np.broadcast_to(size, len(center)) - 1) / 2
     return np.column_stack([linear, np.asarray(center) - linear @ middle])
 
 
@@ -67,6 +70,7 @@ def sample(
     *,
     nearest: bool,
     border: bool,
+    start: tuple[int, ...] = (),
 ) -> torch.Tensor:
     """Resample ``source`` so that output pixel p takes the value at ``matrix @ (p, 1)``.
 
@@ -81,8 +85,13 @@ def sample(
         Nearest pixel, else linear.
     border : bool
         Mirror the source beyond its edge, else 0 there.
+    start : tuple of int, optional
+        The first pixel of the output, of a larger one; 0 by default.
     """
-    axes = torch.meshgrid(*(torch.arange(edge, dtype=torch.float64) for edge in shape), indexing="ij")
+    spans = zip(start or (0,) * len(shape), shape, strict=True)
+    axes = torch.meshgrid(
+        *(torch.arange(first, first + edge, dtype=torch.float64) for first, edge in spans), indexing="ij"
+    )
     points = [
         sum((step * axis for step, axis in zip(row[:-1], axes, strict=True)), torch.tensor(row[-1])) for row in matrix
     ]
@@ -118,22 +127,35 @@ def _unshifted(values: torch.Tensor) -> torch.Tensor:
 
 def back_to_case(
     values_KX: torch.Tensor, matrix: NDArray[np.float64], shape: tuple[int, ...]
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, tuple[slice, ...]]:
     """Lay a map of a crop back over its case.
 
     Returns
     -------
     values_KX : Tensor, float32
-        Linearly resampled; meaningless where not covered.
+        Linearly resampled, in a window of the case that holds all of the crop; meaningless where not covered.
     covered_X : Tensor, bool
-        Where the crop has a value.
+        Where in the window the crop has a value.
+    window : tuple of slice
     """
     inverse_linear = np.linalg.inv(matrix[:, :-1])
     inverse = np.column_stack([inverse_linear, -inverse_linear @ matrix[:, -1]])
+    window = _reached(matrix, tuple(values_KX.shape[1:]), shape)
+    start = tuple(edge.start for edge in window)
+    sides = tuple(edge.stop - edge.start for edge in window)
     ones = torch.ones_like(values_KX[:1])
-    sampled = sample(torch.cat([values_KX, ones]), inverse, shape, nearest=False, border=False)
+    sampled = sample(torch.cat([values_KX, ones]), inverse, sides, nearest=False, border=False, start=start)
     covered_X = sampled[-1] > 0.999
-    return sampled[:-1], covered_X
+    return sampled[:-1], covered_X, window
+
+
+def _reached(matrix: NDArray[np.float64], crop: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Smallest window of a case, one pixel wide at least, around all that a crop shows of it."""
+    corners = np.array(list(product(*((0, edge - 1) for edge in crop)))) @ matrix[:, :-1].T + matrix[:, -1]
+    lows, highs = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
+    starts = [int(np.clip(low, 0, edge - 1)) for low, edge in zip(lows, shape, strict=True)]
+    stops = [int(np.clip(high + 1, start + 1, edge)) for high, start, edge in zip(highs, starts, shape, strict=True)]
+    return tuple(slice(start, stop) for start, stop in zip(starts, stops, strict=True))
 
 
 def jitter(image_IX: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

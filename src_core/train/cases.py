@@ -1,5 +1,8 @@
 """The cases of a project at the resolution that training works on.
 
+A case is an image, a slice of a volume, or a volume as a whole (:mod:`src_core.train.dimensions`). The slices of one
+volume are a group: they are held out, split and weighed together.
+
 Shape suffixes: I input channels, X space axes (2 or 3) of one case; sides differ between cases.
 """
 
@@ -10,16 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from skimage.transform import resize
 
 from src_core.data.case import IGNORE, Verified
 from src_core.errors import TrainingError
+from src_core.train.dimensions import working_spacing
+from src_core.train.working import Working
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Sequence
 
     from src_core.data.case import CaseInfo
     from src_core.store.project import Project
+    from src_core.train.dimensions import Dimensions
 
 
 @dataclass
@@ -29,6 +34,7 @@ class WorkCase:
     Attributes
     ----------
     info : CaseInfo
+        Of the image or of the whole volume.
     image_IX : Tensor, float32
         Zero mean and unit spread after clipping at the 0.5 and 99.5 percentiles.
     label_X : Tensor, uint8
@@ -37,6 +43,8 @@ class WorkCase:
         The label that the source mask gave.
     verified_X : Tensor, uint8
         Values of :class:`~src_core.data.case.Verified`; 0 where the label is ``IGNORE``.
+    at : int or None
+        Which slice of a volume it is; None for an image, and for a volume as a whole.
     """
 
     info: CaseInfo
@@ -44,6 +52,7 @@ class WorkCase:
     label_X: torch.Tensor
     given_X: torch.Tensor
     verified_X: torch.Tensor
+    at: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,43 +73,20 @@ class WorkCase:
         return torch.where(self.verified_X > 0, self.given_X, self.label_X)
 
 
-def work_shape(shape: tuple[int, ...], max_side: int) -> tuple[int, int]:
-    """Height and width after shrinking so that the longer side is at most ``max_side``; never enlarged."""
-    scale = min(1.0, max_side / max(shape))
-    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
-
-
-def normalise(image: NDArray[np.generic], channels: int) -> NDArray[np.float32]:
-    """Image as ``(channels, H, W)``, clipped at the 0.5 and 99.5 percentiles, zero mean, unit spread.
-
-    A grey image is repeated over the channels when other images of the project have colour.
-    """
-    values = np.atleast_3d(np.asarray(image, dtype=np.float32))
-    low, high = np.percentile(values, (0.5, 99.5))
-    values = np.clip(values, low, high)
-    values = (values - values.mean()) / max(float(values.std()), 1e-6)
-    if values.shape[2] < channels:
-        values = np.repeat(values[:, :, :1], channels, axis=2)
-    return np.ascontiguousarray(values.transpose(2, 0, 1), dtype=np.float32)
-
-
-def resize_image(image_IX: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Resample linearly, smoothing first when shrinking."""
-    if image_IX.shape[1:] == shape:
-        return image_IX
-    full = (image_IX.shape[0], *shape)
-    return np.asarray(resize(image_IX, full, order=1, anti_aliasing=True, preserve_range=True), dtype=np.float32)
-
-
-def resize_labels(labels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resample by the nearest pixel centre."""
-    if labels.shape == shape:
-        return np.array(labels)
-    rows, columns = (
-        np.minimum(((np.arange(n) + 0.5) * old / n).astype(np.intp), old - 1)
-        for n, old in zip(shape, labels.shape, strict=True)
+def groups_of(cases: Sequence[WorkCase]) -> tuple[int, ...]:
+    """Which cases belong together: for each the position of the first slice of its volume, or its own."""
+    first: dict[int, int] = {}
+    return tuple(
+        index if case.at is None else first.setdefault(case.info.id, index) for index, case in enumerate(cases)
     )
-    return np.ascontiguousarray(labels[np.ix_(rows, columns)])
+
+
+def grouped(chosen: Iterable[int], groups: Sequence[int]) -> list[list[int]]:
+    """Positions of cases, those that belong together in one list."""
+    found: dict[int, list[int]] = {}
+    for index in chosen:
+        found.setdefault(groups[index], []).append(index)
+    return list(found.values())
 
 
 class CaseSet:
@@ -112,11 +98,24 @@ class CaseSet:
         At least one; all with the same number of channels and of space axes.
     classes : int
         Background included.
+
+    Attributes
+    ----------
+    groups : tuple of int
+        See :func:`groups_of`.
+    dimensions : str
+        ``2d``, ``2.5d`` or ``3d``.
+    spacing : float
+        Edge of a voxel of volumes that are worked on as a whole.
     """
+
+    dimensions: Dimensions = "2d"
+    spacing: float = 1.0
 
     def __init__(self, cases: list[WorkCase], classes: int) -> None:
         self.cases = cases
         self.classes = classes
+        self.groups = groups_of(cases)
         self.channels = int(cases[0].image_IX.shape[0])
         self.spatial_dims = len(cases[0].shape)
 
@@ -131,14 +130,15 @@ class CaseSet:
     def verified_summary(self) -> dict[str, int]:
         """Verified pixels in use, at working resolution: in all, and by how they were verified."""
         counts = np.zeros(4, dtype=np.int64)
-        images = 0
-        for case in self.cases:
+        images = set()
+        for group, case in zip(self.groups, self.cases, strict=True):
             kinds = np.bincount(case.verified_X.numpy().ravel(), minlength=4)[:4]
             counts += kinds
-            images += int(kinds[1:].sum() > 0)
+            if kinds[1:].any():
+                images.add(group)
         return {
             "pixels": int(counts[1:].sum()),
-            "images": images,
+            "images": len(images),
             "confirmed": int(counts[Verified.CONFIRMED]),
             "corrected": int(counts[Verified.CORRECTED]),
             "background": int(counts[Verified.BACKGROUND]),
@@ -154,28 +154,40 @@ class WorkingSet(CaseSet):
         Open for reading; it may be written by another process at the same time.
     max_side : int
         Longest side at working resolution, px.
+    dimensions : str
+        What becomes of volumes (:func:`~src_core.train.dimensions.choose_dimensions`).
+
+    Attributes
+    ----------
+    working : Working
     """
 
-    def __init__(self, project: Project, max_side: int) -> None:
+    def __init__(self, project: Project, max_side: int, dimensions: Dimensions = "2d") -> None:
         if not project.cases:
             raise TrainingError(f"Project {project.name} has no images; add some before training.")
+        self.dimensions = dimensions
+        self.spacing = working_spacing(project.cases, max_side) if dimensions == "3d" else 1.0
         self._project = project
-        self._max_side = max_side
         self._version = project.version()
-        channels = max(case.channels for case in project.cases)
-        super().__init__([self._load(case, channels) for case in project.cases], len(project.classes))
+        self.working = Working(
+            channels=max(case.channels for case in project.cases),
+            max_side=max_side,
+            dimensions=dimensions,
+            spacing=self.spacing,
+        )
+        super().__init__([each for case in project.cases for each in self._load(case)], len(project.classes))
 
-    def _load(self, case: CaseInfo, channels: int) -> WorkCase:
-        shape = work_shape(case.shape, self._max_side)
-        image = resize_image(normalise(self._project.read_image(case), channels), shape)
-        given = resize_labels(self._project.read_given(case), shape)
+    def _load(self, case: CaseInfo) -> list[WorkCase]:
+        images = self.working.images(case, self._project.read_image(case))
+        given = torch.from_numpy(self.working.labels(case, self._project.read_given(case)))
         label, verified = self._labels(case)
-        return WorkCase(case, torch.from_numpy(image), label, torch.from_numpy(given), verified)
+        if not self.working.cuts(case):
+            return [WorkCase(case, images[0], label, given, verified)]
+        parts = enumerate(zip(images, label, given, verified, strict=True))
+        return [WorkCase(case, *each, at=at) for at, each in parts]
 
     def _labels(self, case: CaseInfo) -> tuple[torch.Tensor, torch.Tensor]:
-        shape = work_shape(case.shape, self._max_side)
-        label, verified = self._project.read_labels(case)
-        label, verified = resize_labels(label, shape), resize_labels(verified, shape)
+        label, verified = (self.working.labels(case, values) for values in self._project.read_labels(case))
         verified[(label == IGNORE) | (verified == Verified.UNSURE)] = Verified.NO
         return torch.from_numpy(label), torch.from_numpy(verified)
 
@@ -191,6 +203,11 @@ class WorkingSet(CaseSet):
         if version == self._version:
             return False
         self._version = version
-        for case in self.cases:
-            case.label_X, case.verified_X = self._labels(case.info)
+        for members in grouped(range(len(self.cases)), self.groups):
+            label, verified = self._labels(self.cases[members[0]].info)
+            for index in members:
+                case = self.cases[index]
+                case.label_X, case.verified_X = (
+                    (label, verified) if case.at is None else (label[case.at], verified[case.at])
+                )
         return True

@@ -25,6 +25,8 @@ from src_core.meta.judge import Judge
 from src_core.networks.registry import build_network
 from src_core.store.reading import as_object
 from src_core.train.checkpoint_header import OPTIMIZER_STATE, check_header, check_shapes, check_tensor
+from src_core.train.dimensions import NEIGHBOURS
+from src_core.train.working import Working
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import torch
 
     from src_core.networks.segmenter import Segmenter
+    from src_core.train.dimensions import Dimensions
     from src_core.train.learner import Learner
 
 FORMAT = "metadcseg-checkpoint-3"
@@ -39,6 +42,23 @@ NAME = "checkpoint.safetensors"
 _OS_ERROR = re.compile(r"os error (\d+)")
 _FREE = ("epochs", "threads", "device", "preset", "precision")
 """Settings that may differ between a checkpoint and the run that goes on from it."""
+
+
+def dimensions_of(header: dict[str, Any]) -> Dimensions:
+    """In how many dimensions a run was trained, whatever ``auto`` would take now."""
+    found: Dimensions = header.get("dimensions", "2d")
+    return found
+
+
+def working_of(header: dict[str, Any]) -> Working:
+    """How a run brought images to working resolution."""
+    dimensions, seen = dimensions_of(header), int(header["channels"])
+    return Working(
+        channels=seen // (2 * NEIGHBOURS + 1) if dimensions == "2.5d" else seen,
+        max_side=TrainingSettings.from_mapping(header["settings"]).max_side,
+        dimensions=dimensions,
+        spacing=float(header.get("working_spacing", 1.0)),
+    )
 
 
 def save(learner: Learner, folder: Path, epoch: int) -> Path:
@@ -67,6 +87,9 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "classes": learner.classes,
         "channels": learner.channels,
         "spatial_dims": learner.spatial_dims,
+        "dimensions": learner.dimensions,
+        "working_spacing": learner.working_spacing,
+        "window": learner.window,
         "settings": asdict(learner.settings),
         "learned": None if learner.learned is None else sorted(learner.learned | learner.data.verified_ids()),
     }

@@ -11,7 +11,8 @@ import torch
 from src_core.data.case import IGNORE
 from src_core.meta.calibration import Examples, TrustScale, earned_trust_scale
 from src_core.meta.weights import log_posterior, probability_of
-from src_core.train.views import teacher_prediction
+from src_core.train.cases import groups_of
+from src_core.train.views import teacher_probabilities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,8 +66,8 @@ def _mean_dice(overlap: NDArray[np.float64], sizes: NDArray[np.float64]) -> floa
 
 
 def _teacher(learner: Learner, case: WorkCase) -> torch.Tensor:
-    teacher_1CX, _ = teacher_prediction(learner.teacher, case.image_IX[None].to(learner.device), mirror=False)
-    return teacher_1CX[0].cpu()
+    image_1IX = case.image_IX[None].to(learner.device)
+    return teacher_probabilities(learner.teacher, image_1IX, learner.window, mirror=False)[0].cpu()
 
 
 def evidence_examples(
@@ -86,11 +87,11 @@ def evidence_examples(
     priors : mapping of position to Tensor, (C, X)
         Opinions of networks to which the case was held out; the teacher's stands in where there is none.
     """
-    parts = []
+    parts, groups = [], groups_of(cases)
     for index in evenly(chosen):
         case = cases[index]
         prior_CX = priors[index] if index in priors else _teacher(learner, case)
-        parts.append(_examples(prior_CX, learner.weigher.memory.read(index), case, index))
+        parts.append(_examples(prior_CX, learner.weigher.memory.read(index), case, groups[index]))
     return Examples.joined(parts)
 
 
@@ -106,6 +107,7 @@ def trust_scale(learner: Learner, cases: list[WorkCase], priors: Mapping[int, to
         Opinions of networks to which the case was held out.
     """
     trust, right, image = [], [], []
+    groups = groups_of(cases)
     scales = {"evidence_scale": learner.weigher.evidence_scale, "prior_scale": learner.settings.prior_scale}
     for index, prior_CX in priors.items():
         case = cases[index]
@@ -114,7 +116,7 @@ def trust_scale(learner: Learner, cases: list[WorkCase], priors: Mapping[int, to
         chosen = _evenly_taken(case)
         trust.append(believed_X.numpy().ravel()[chosen])
         right.append((case.given_X == case.label_X).numpy().ravel()[chosen])
-        image.append(np.full(len(chosen), index))
+        image.append(np.full(len(chosen), groups[index]))
     if not trust:
         return None
     return earned_trust_scale(*(np.concatenate(values) for values in (trust, right, image)))
@@ -131,7 +133,7 @@ def _examples(
     probabilities_CX: torch.Tensor,
     evidence_CX: torch.Tensor,
     case: WorkCase,
-    index: int,
+    group: int,
 ) -> Examples:
     chosen = _evenly_taken(case)
     given = torch.from_numpy(case.given_X.numpy().ravel()[chosen].astype(np.int64))[None]
@@ -140,7 +142,7 @@ def _examples(
     rival = _rival(probabilities_CX.flatten(1)[:, chosen], given)
     difference = (weight.gather(0, given) - weight.gather(0, rival)).squeeze(0)
     right = given[0].numpy() == case.label_X.numpy().ravel()[chosen]
-    return Examples(odds.numpy(), difference.numpy(), right, np.full(len(chosen), index))
+    return Examples(odds.numpy(), difference.numpy(), right, np.full(len(chosen), group))
 
 
 def _rival(scores_CN: torch.Tensor, given_1N: torch.Tensor) -> torch.Tensor:

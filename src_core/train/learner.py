@@ -24,6 +24,7 @@ from src_core.meta.weights import trust
 from src_core.networks.registry import build_network
 from src_core.networks.stateless import call_with, copied_buffers
 from src_core.networks.statistics import frozen_statistics
+from src_core.train.dimensions import patch_shape
 from src_core.train.passes import Passes
 from src_core.train.steps import Judgement, StepReport
 from src_core.train.views import teacher_prediction
@@ -87,6 +88,8 @@ class Learner:
         So many it will take in the run.
     passes : Passes
         How batches go through the network; shared with the helpers.
+    window : tuple of int or None
+        What the networks look at at once, px: of a volume no more than a crop, of an image all.
     """
 
     def __init__(self, settings: TrainingSettings, data: CaseSet, device: torch.device) -> None:
@@ -95,6 +98,8 @@ class Learner:
         self.classes = max(data.classes, 2)
         self.channels = data.channels
         self.spatial_dims = data.spatial_dims
+        self.dimensions, self.working_spacing = data.dimensions, data.spacing
+        self.window = patch_shape(settings, [case.shape for case in data.cases]) if data.spatial_dims == 3 else None
         self.data = data
         torch.manual_seed(settings.seed)
         self.network = build_network(data.channels, self.classes, settings, spatial_dims=data.spatial_dims).to(device)

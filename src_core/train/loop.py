@@ -26,6 +26,7 @@ from src_core.train.held_out import agreement, evidence_examples, trust_scale, v
 from src_core.train.l2b import l2b_step
 from src_core.train.learner import HELPED_EVERY, Learner
 from src_core.train.passes import is_out_of_memory
+from src_core.train.sampler import verified_groups
 from src_core.train.steps import Judgement, StepReport
 from src_core.train.warmup import has_flattened
 
@@ -137,7 +138,7 @@ class Loop:
             if self._plan.notice and self._uses_verified:
                 self._notice(self._plan.notice)
             folds = halves(self.data.cases)
-            if self._may_cross_fit(self._plan) and sum(map(len, folds)) >= MIN_CASES:
+            if self._may_cross_fit(self._plan) and len(verified_groups(self.data.cases)) >= MIN_CASES:
                 self.learner.folds = folds
                 self.learner.twins = [self.learner.sibling(number) for number in (1, 2)]
             self._make_sides()

@@ -12,8 +12,9 @@ from PIL import Image
 
 from src_core.data.case import IGNORE
 from src_core.errors import storage_errors
+from src_core.train.cases import grouped
 from src_core.train.held_out import evenly
-from src_core.train.views import teacher_prediction
+from src_core.train.views import teacher_probabilities
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,8 @@ def write_previews(learner: Learner, cases: list[WorkCase], folder: Path) -> dic
     StorageError
         If the disk is full.
     """
-    chosen = evenly(tuple(index for index, case in enumerate(cases) if _is_open(case)), ASKED)
+    asked = grouped((index for index, case in enumerate(cases) if _is_open(case)), learner.data.groups)
+    chosen = evenly(tuple(members[len(members) // 2] for members in asked), ASKED)  # of a volume one slice
     pictured = set(chosen[:: max(len(chosen) // PICTURES, 1)][:PICTURES])
     images, doubted, labels = [], 0, 0
     for index in chosen:
@@ -81,7 +83,7 @@ def _is_open(case: WorkCase) -> bool:
 
 def _doubt(learner: Learner, case: WorkCase) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Where the teacher doubts a label, and where it was asked."""
-    teacher_1CX, _ = teacher_prediction(learner.teacher, case.image_IX[None].to(learner.device))
+    teacher_1CX = teacher_probabilities(learner.teacher, case.image_IX[None].to(learner.device), learner.window)
     label_X = case.label_X.numpy()
     asked_X = (label_X != IGNORE) & (case.verified_X.numpy() == 0)
     index_1X = np.where(label_X == IGNORE, 0, label_X).astype(np.int64)[None]

@@ -22,6 +22,7 @@ from src_core.store.runs import Run, not_trained
 from src_core.train import checkpoint
 from src_core.train.cases import WorkingSet
 from src_core.train.device import choose_device, describe
+from src_core.train.dimensions import choose_dimensions
 from src_core.train.learner import Learner
 from src_core.train.loop import Loop
 from src_core.train.preview import write_previews
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from src_core.config import TrainingSettings
     from src_core.train.control import Control
+    from src_core.train.dimensions import Dimensions
 
 logger = logging.getLogger(__name__)
 
@@ -166,17 +168,22 @@ class _Session:
 
     def run(self, *, resume: bool, source: str | None, after_epoch: Callable[[str, int], None] | None) -> None:
         started = time.perf_counter()
-        data = WorkingSet(self.project, self.settings.max_side)
+        own = resume and (self.folder / checkpoint.NAME).exists()
+        origin = self.folder if own else None if source is None else self.folder.parent / source
+        dimensions = choose_dimensions(self.settings, self.project.cases, self.device.type)
+        if origin is not None and self.settings.dimensions == "auto":
+            dimensions = checkpoint.dimensions_of(checkpoint.read_header(origin))
+        data = WorkingSet(self.project, self.settings.max_side, dimensions)
         learner = Learner(self.settings, data, self.device)
         first, before = 0, None
-        if resume and (self.folder / checkpoint.NAME).exists():
+        if own:
             first = checkpoint.load(learner, self.folder)
             before = Run(self.folder).record().get("from")
         elif source is not None:
             before = self._before(source)
             begin_from(learner, self.folder.parent / source)
         self._trim_history(first)
-        self._write_settings(before)
+        self._write_settings(dimensions, before)
         self.tell(
             "started",
             run=self.folder.name,
@@ -208,11 +215,12 @@ class _Session:
         path = self.folder.parent / source
         return {"run": source, "epochs": int(checkpoint.read_header(path)["epoch"]), "generation": Run(path).generation}
 
-    def _write_settings(self, before: dict[str, Any] | None) -> None:
+    def _write_settings(self, dimensions: Dimensions, before: dict[str, Any] | None) -> None:
         record = {
             "run": self.folder.name,
             "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "settings": json.loads(self.settings.to_json()),
+            "dimensions": dimensions,
             "project": {
                 "images": len(self.project.cases),
                 "classes": [info.name for info in self.project.classes],

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from src_core.train.windows import in_windows
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -49,6 +51,25 @@ def teacher_prediction(
         )
         views.append(functional.interpolate(_predict(teacher, scaled), size=sides, mode=linear, align_corners=False))
     return torch.stack(views).mean(0), _cropped(features_BDX, sides)
+
+
+def teacher_probabilities(
+    teacher: Segmenter,
+    images_BIX: Tensor,
+    window: tuple[int, ...] | None = None,
+    *,
+    zooms: tuple[float, ...] = (),
+    mirror: bool = True,
+) -> Tensor:
+    """As :func:`teacher_prediction`, without the features, and window by window where there is one.
+
+    Returns
+    -------
+    Tensor, ``(B, C, X)``, in [0, 1]
+    """
+    return in_windows(
+        lambda part_BIX: teacher_prediction(teacher, part_BIX, zooms=zooms, mirror=mirror)[0], images_BIX, window
+    )
 
 
 def _predict(teacher: Segmenter, images_BIX: Tensor) -> Tensor:

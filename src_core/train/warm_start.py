@@ -18,9 +18,11 @@ The warm-up is over: the network has been through it.
 from __future__ import annotations
 
 import copy
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from src_core.train import checkpoint
+from src_core.train.cases import grouped
 from src_core.train.crossfit import MIN_CASES
 from src_core.train.follow_up import FREE
 
@@ -56,11 +58,13 @@ def start_from(learner: Learner, folder: Path) -> int:
     seen, cases = learner.learned, learner.data.cases
     verified = [index for index, case in enumerate(cases) if case.verified_pixels > 0]
     fresh = [] if seen is None else [index for index in verified if cases[index].info.id not in seen]
+    volumes = grouped(fresh, learner.data.groups)  # the slices of one stay together
     if learner.folds:
-        learner.folds = extended(learner.folds, fresh, verified)
-    elif len(fresh) >= MIN_CASES and learner.settings.method == "metadcseg" and learner.settings.cross_fit:
-        middle = len(fresh) // 2
-        learner.folds = (frozenset(fresh[:middle]), frozenset(fresh[middle:]))
+        folds = extended(learner.folds, [members[0] for members in volumes], verified)
+        learner.folds = tuple(_completed(fold, volumes) for fold in folds)
+    elif len(volumes) >= MIN_CASES and learner.settings.method == "metadcseg" and learner.settings.cross_fit:
+        middle = len(volumes) // 2
+        learner.folds = (frozenset(chain(*volumes[:middle])), frozenset(chain(*volumes[middle:])))
         learner.twins = [_copy(learner, number) for number in (1, 2)]
     learner.warmup_end = 0
     learner.agreement = []
@@ -90,6 +94,11 @@ def extended(folds: Folds, fresh: list[int], verified: list[int]) -> Folds:
         chosen = min(range(len(parts)), key=lambda part: (distances[part], len(parts[part])))
         parts[chosen].add(index)
     return tuple(frozenset(part) for part in parts)
+
+
+def _completed(fold: frozenset[int], volumes: list[list[int]]) -> frozenset[int]:
+    """All slices of the volumes whose first one is in the fold."""
+    return fold | frozenset(chain(*(members for members in volumes if members[0] in fold)))
 
 
 def _copy(learner: Learner, number: int) -> Learner:

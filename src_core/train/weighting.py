@@ -191,8 +191,9 @@ class Weigher:
         centered = common_mode_removed(weights_BCX, batch.candidates_BX, pseudo_BX)
         scaled_BCX = normalised(centered, batch.candidates_BX, pseudo_BX).cpu()
         for row, crop in enumerate(batch.crops):
-            values, covered = back_to_case(scaled_BCX[row], crop.matrix, self.memory.maps[crop.case].shape[1:])
-            self.memory.update(crop.case, values, covered, rate)
+            shape = tuple(self.memory.maps[crop.case].shape[1:])
+            values, covered, window = back_to_case(scaled_BCX[row], crop.matrix, shape)
+            self.memory.update(crop.case, values, covered, rate, window)
 
 
 def weighed_directly(

@@ -1,4 +1,4 @@
-"""Predictions for new images lie where the images lie, slice by slice for volumes."""
+"""Predictions for new images lie where the images lie, and know how far apart slices are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ class Bright:
     def __init__(self, folder, device):
         pass
 
-    def __call__(self, image):
+    def __call__(self, image, spacing):
+        assert len(spacing) == image.ndim  # of grey images
+        assert spacing[0] == (3 if image.ndim == 3 and image.dtype == np.int16 else 1)
         return np.stack([image <= 99, image > 99]).astype(np.float32)
 
 

@@ -85,7 +85,7 @@ def test_a_judge_is_earned_and_its_labels_are_better_than_the_given_ones(tiny):
     errors = {"given": 0.0, "proposed": 0.0}
     for index, case in enumerate(data.cases[6:], start=6):
         given = case.given_X.numpy()
-        maps = scorer.maps(index, case, given, np.zeros_like(given))
+        maps = scorer.maps([index], given, np.zeros_like(given))
         truth = ndimage.gaussian_filter(case.image_IX[0].numpy(), 1) > 1.5
         errors["given"] += (given != truth).mean()
         errors["proposed"] += (maps.proposed != truth).mean()
@@ -197,7 +197,7 @@ def test_an_object_that_nobody_drew_becomes_a_suspect_region(tiny):
         loop.epoch(number)
     case = data.cases[-1]
     empty = np.zeros(case.shape, np.uint8)
-    maps = Scorer(loop.learner, data.cases).maps(len(data.cases) - 1, case, empty, empty)
+    maps = Scorer(loop.learner, data.cases).maps([len(data.cases) - 1], empty, empty)
     info = CaseInfo(id=0, name="case", shape=case.shape, channels=1, spacing=(1.0, 1.0), encoding=None)
     regions, _ = find_regions(
         info, trust=maps.trust, uncertainty=maps.uncertainty, label=empty, proposed=maps.proposed, verified=empty

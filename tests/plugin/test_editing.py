@@ -239,9 +239,8 @@ def test_an_image_is_drawn_between_its_neighbours_by_their_numbers(tmp_path):
 
 
 @pytest.fixture
-def volume(monkeypatch):
-    """A volume; what makes projects need not take volumes yet for tools to work on them."""
-    monkeypatch.setattr("src_core.store.create._check", lambda _case: None, raising=False)
+def volume():
+    """A volume."""
     label = np.zeros((7, 30, 34), np.uint8)
     label[1, 10:14, 10:14] = label[5, 6:18, 6:18] = 1
     label[2, 20:28, 20:28] = 2

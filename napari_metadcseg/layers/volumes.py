@@ -1,0 +1,98 @@
+"""How a volume lies in the viewer: its slices, units, and what is good for a view in 3-D."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from src_core.data.slices import slice_axis
+
+if TYPE_CHECKING:
+    import napari
+    from numpy.typing import NDArray
+
+    from src_core.data.case import Box, CaseInfo
+
+UNITS = {"px": "pixel"}
+"""What napari calls units that it calls otherwise."""
+
+AXES = ("z", "y", "x")
+
+LEAST_EXTENT = 16
+"""Smaller regions are shown as if they were this large, px, so that their surroundings stay in sight."""
+
+STRAIGHT = ((0.0, 0.0, 0.0), (0.0, 0.0, 90.0))
+"""How the camera stands until somebody turns it."""
+
+TURNED = (-20.0, 25.0, -30.0)
+"""Angles of the camera, so that a volume is not seen straight along its slices."""
+
+
+def grid_of(case: CaseInfo) -> dict[str, Any]:
+    """What a layer must be told of where the pixels of an image lie."""
+    axes = AXES[-len(case.shape) :]
+    return {"scale": case.spacing, "units": (_unit(case),) * len(axes), "axis_labels": axes}
+
+
+def _unit(case: CaseInfo) -> str:
+    return UNITS.get(case.unit, case.unit)
+
+
+def place(layer: Any, case: CaseInfo) -> None:
+    """Give a layer the spacing and unit of an image."""
+    for name, value in grid_of(case).items():
+        setattr(layer, name, value)
+
+
+def shown_channels(image: NDArray[Any], axes: int = 2) -> NDArray[Any]:
+    """What can be shown of an image: grey, RGB or RGBA as they are, of other channels the first."""
+    return image if image.ndim == axes or image.shape[-1] in (3, 4) else image[..., 0]
+
+
+def expect_bodies() -> None:
+    """Keep napari from warning of lines in 3-D: it draws the layers once before it tells that 3-D was switched on."""
+    warnings.filterwarnings("ignore", message="Contours are not displayed during 3D rendering")
+
+
+def outline(viewer: napari.Viewer, layer: Any, width: int) -> None:
+    """Draw a mask as a line so wide, px; in 3-D as a body in front of all others, since there are no lines there."""
+    solid = viewer.dims.ndisplay == 3
+    layer.contour = 0 if solid else width
+    layer.blending = "translucent_no_depth" if solid else "translucent"
+
+
+def turn(viewer: napari.Viewer) -> None:
+    """Look at a volume from aside, unless the person has turned it already."""
+    if tuple(viewer.scene.camera.angles) in STRAIGHT:
+        viewer.scene.camera.angles = TURNED
+
+
+def cut_as_it_lies(viewer: napari.Viewer, case: CaseInfo) -> None:
+    """Let the slider go through the slices of a volume, whichever axis they lie across."""
+    if len(case.shape) == 3:
+        across = slice_axis(case)
+        viewer.dims.order = (across, *(axis for axis in range(3) if axis != across))
+
+
+def go_to_slice(viewer: napari.Viewer, case: CaseInfo, at: int) -> None:
+    """Move the slider to a slice of a volume."""
+    axis = slice_axis(case)
+    viewer.dims.set_point(axis, at * case.spacing[axis])
+
+
+def look_at(viewer: napari.Viewer, box: Box, case: CaseInfo) -> None:
+    """Move the view so that a box takes about a third of it.
+
+    The whole image is fitted first: napari tells the size of its canvas only by the zoom that results.
+    """
+    angles = viewer.scene.camera.angles
+    viewer.reset_view()
+    seen = viewer.dims.displayed
+    edges = [max(edge, LEAST_EXTENT) for edge in box.shape]
+    closer = min(case.shape[axis] / edges[axis] for axis in seen) / 3
+    middle = [s * (a + b - 1) / 2 for a, b, s in zip(box.start, box.stop, case.spacing, strict=True)]
+    viewer.scene.camera.zoom *= max(closer, 1.0)
+    center = [middle[axis] for axis in seen]
+    viewer.scene.camera.center = (0.0,) * (3 - len(center)) + tuple(center)
+    if len(seen) == 3:  # as the person has turned it
+        viewer.scene.camera.angles = angles
