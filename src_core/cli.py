@@ -102,7 +102,9 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--seed", type=int, metavar="N")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; 0 leaves it to the library")
-    parser.add_argument("--run", dest="run_name", metavar="NAME", help="name of the run (default: the next free one)")
+    # torchrun takes --run for an option of its own, hence the second name
+    words = "name of the run (default: the next free one)"
+    parser.add_argument("--run", "--run-name", dest="run_name", metavar="NAME", help=words)
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
     words = "a new run from the model of a finished one, with what was verified since"
     parser.add_argument("--from", dest="start_from", metavar="RUN", help=words)

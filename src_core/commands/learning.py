@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src_core.commands.progress import TrainingProgress, bar
+from src_core.commands.signals import stopped_by_signals
 from src_core.config import preset
 from src_core.errors import InputError
 from src_core.infer.predict import predict_folder
@@ -18,12 +19,14 @@ from src_core.store.run_record import read_settings
 from src_core.train.autoconfig import machine_facts, project_facts, suggest
 from src_core.train.control import Control
 from src_core.train.follow_up import follow_up_settings
+from src_core.train.joining import joined
 from src_core.train.run import train
 
 if TYPE_CHECKING:
     import argparse
 
     from src_core.config import TrainingSettings
+    from src_core.messages import Message
 
 INTERRUPTED = 130
 
@@ -60,14 +63,8 @@ def train_command(arguments: argparse.Namespace) -> int:
     """Train; the first Ctrl-C ends after the step in hand, the second at once."""
     settings = _settings(arguments)
     control = Control()
-
-    def stop(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        control.stop()
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        with TrainingProgress() as progress:
+    with joined(settings.device) as ranks, stopped_by_signals(control, together=not ranks.alone):
+        with TrainingProgress() if ranks.first else nullcontext(_nobody) as progress:
             name = train(
                 arguments.project,
                 arguments.run_name,
@@ -76,15 +73,20 @@ def train_command(arguments: argparse.Namespace) -> int:
                 start_from=arguments.start_from,
                 listener=progress,
                 control=control,
+                ranks=ranks,
             )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    if not ranks.first:
+        return INTERRUPTED if control.stopping else 0
     if control.stopping:
         print(f"metadcseg: interrupted; go on with --resume --run {name}.", file=sys.stderr)
         return INTERRUPTED
     print(name)
     print(f"Next: metadcseg score {arguments.project} --run {name}", file=sys.stderr)
     return 0
+
+
+def _nobody(_message: Message) -> None:
+    """Nobody listens to what the first of several processes tells already."""
 
 
 def score_command(arguments: argparse.Namespace) -> int:

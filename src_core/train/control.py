@@ -32,6 +32,9 @@ class Control:
         self._finish.set()
         self._go.set()
 
+    def agree(self) -> None:
+        """Called between steps; hear what others were asked, where there are others."""
+
     @property
     def paused(self) -> bool:
         """True while a pause is asked for."""

@@ -18,7 +18,6 @@ from src_core.data.case import IGNORE
 from src_core.losses.pixel import pixel_cross_entropy, weighted_mean
 from src_core.meta.derivative import gradient, label_weights
 from src_core.meta.weights import pixel_weights
-from src_core.train.views import teacher_prediction
 from src_core.train.weighting import weighed_directly
 
 if TYPE_CHECKING:
@@ -46,10 +45,10 @@ def l2b_step(learner: Learner, batch: Batch, verified: Batch) -> StepReport:
         Loss of the weighted step.
     """
     ahead = {name: value.clone().requires_grad_(True) for name, value in look_ahead(learner).items()}
-    direction = gradient(ahead, learner.verified_loss(verified, ahead))
+    direction = learner.passes.ranks.summed(gradient(ahead, learner.verified_loss(verified, ahead)))
     with learner.statistics():
         weights_BCX = label_weights(*learner.weigher.derivative_of(batch.images_BIX, direction))
-    teacher_BCX, _ = teacher_prediction(learner.teacher, batch.images_BIX)
+    teacher_BCX, _ = learner.teacher_says(batch.images_BIX)
     prior = pixel_weights(teacher_BCX, torch.zeros_like(teacher_BCX), batch.labels_BX, evidence_scale=0.0)
     counters: dict[str, float] = {}
     alpha, beta, pseudo = weighed_directly(batch, weights_BCX, prior, norm="l2b", counters=counters)

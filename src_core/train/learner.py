@@ -25,7 +25,9 @@ from src_core.networks.registry import build_network
 from src_core.networks.stateless import call_with, copied_buffers
 from src_core.networks.statistics import frozen_statistics
 from src_core.train.dimensions import patch_shape
+from src_core.train.optimizer import build_optimizer
 from src_core.train.passes import Passes
+from src_core.train.ranks import ALONE, Ranks
 from src_core.train.steps import Judgement, StepReport
 from src_core.train.views import teacher_prediction
 from src_core.train.weighting import Target, Weigher
@@ -59,6 +61,8 @@ class Learner:
     settings : TrainingSettings
     data : CaseSet
     device : torch.device
+    ranks : Ranks
+        The processes that train this run.
 
     Attributes
     ----------
@@ -92,7 +96,7 @@ class Learner:
         What the networks look at at once, px: of a volume no more than a crop, of an image all.
     """
 
-    def __init__(self, settings: TrainingSettings, data: CaseSet, device: torch.device) -> None:
+    def __init__(self, settings: TrainingSettings, data: CaseSet, device: torch.device, ranks: Ranks = ALONE) -> None:
         self.settings = settings
         self.device = device
         self.classes = max(data.classes, 2)
@@ -104,8 +108,8 @@ class Learner:
         torch.manual_seed(settings.seed)
         self.network = build_network(data.channels, self.classes, settings, spatial_dims=data.spatial_dims).to(device)
         self.teacher = copy.deepcopy(self.network).requires_grad_(False).eval()
-        self.optimizer = _optimizer(self.network, settings)
-        self.passes = Passes(settings, device)
+        self.optimizer = build_optimizer(self.network, settings)
+        self.passes = Passes(settings, device, ranks)
         self.weigher = Weigher(self.network, data.cases, self.classes, settings, self.passes)
         self.centers = Centers(self.classes, self.network.feature_channels, settings).to(device)
         self.judge: Judge | None = None
@@ -169,14 +173,17 @@ class Learner:
         """
         direction = None
         if judgement.support is not None:
-            support = gradient(self.network, self.verified_loss(judgement.support))
+            support = self._gradient(self.verified_loss(judgement.support))
             for name, parameter in self.network.named_parameters():
                 parameter.grad = (self.settings.clean_weight * support[name]).contiguous()
             if judgement.meta is judgement.support:
                 direction = support
         if meta and direction is None and judgement.meta is not None:
-            direction = gradient(self.network, self.verified_loss(judgement.meta))
+            direction = self._gradient(self.verified_loss(judgement.meta))
         return direction if meta else None
+
+    def _gradient(self, loss: Tensor) -> dict[str, Tensor]:
+        return self.passes.ranks.summed(gradient(self.network, loss))
 
     # ---------------------------------------------------------------- steps
 
@@ -235,7 +242,7 @@ class Learner:
         """Take the step for the loss on given labels, guided by the verified gradient that stands in ``.grad``."""
         parameters = dict(self.network.named_parameters())
         verified = {name: value.grad for name, value in parameters.items() if value.grad is not None}
-        found = guide.guided(gradient(self.network, loss), verified, weight=self.given_weight, verified_weight=1.0)
+        found = guide.guided(self._gradient(loss), verified, weight=self.given_weight, verified_weight=1.0)
         for name, value in parameters.items():
             value.grad = found.gradient[name]
         self.given_weight = guide.moved(self.given_weight, found.cosine, self.planned_steps)
@@ -281,7 +288,7 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         due = use_meta and self.steps % self._refresh_every == 0
         direction = self._clean_gradient(judgement, meta=due)
-        teacher_BCX, features_BDX = teacher_prediction(self.teacher, batch.images_BIX)
+        teacher_BCX, features_BDX = self.teacher_says(batch.images_BIX)
         counters: dict[str, float] = {}
         raw_BCX = None
         if direction is not None:
@@ -292,6 +299,13 @@ class Learner:
         report = self.finish(self._objective(batch, self._pinned(batch, target), emphasis_BX, excluded))
         report.counters.update(counters)
         return report
+
+    def teacher_says(self, images_BIX: Tensor, *, mirror: bool = True) -> tuple[Tensor, Tensor]:
+        """The teacher's probabilities and features of training crops."""
+        teacher_BCX, features_BDX = self.passes.ranks.apart(
+            lambda part_BIX: teacher_prediction(self.teacher, part_BIX, mirror=mirror), images_BIX
+        )
+        return teacher_BCX, features_BDX
 
     @property
     def _refresh_every(self) -> int:
@@ -311,7 +325,7 @@ class Learner:
             loss = loss + self.settings.dice_weight * dice
         if self.settings.consistency_weight:
             noisy_BIX = batch.images_BIX + CONSISTENCY_NOISE * torch.randn_like(batch.images_BIX)
-            teacher_BCX, _ = teacher_prediction(self.teacher, batch.images_BIX, mirror=False)
+            teacher_BCX, _ = self.teacher_says(batch.images_BIX, mirror=False)
             difference = self._aside(noisy_BIX, {}).softmax(1) - teacher_BCX
             loss = loss + self.settings.consistency_weight * difference.square().mean()
         return loss
@@ -355,7 +369,12 @@ class Learner:
         counts : bool
             The step is counted and the teacher follows; False for the first half of a double step.
         """
-        loss.backward()  # type: ignore[no-untyped-call]
+        if self.passes.ranks.alone:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            found = self._gradient(loss)
+            for name, value in self.network.named_parameters():
+                value.grad = found[name] if value.grad is None else value.grad + found[name]
         return self._step(loss, counts=counts)
 
     def _step(self, loss: Tensor, *, counts: bool = True) -> StepReport:
@@ -374,14 +393,3 @@ class Learner:
             own.lerp_(source, 1 - decay)
         for kept, current in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
             kept.copy_(current)
-
-
-def _optimizer(network: torch.nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(
-            network.parameters(),
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-        )
-    return torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)

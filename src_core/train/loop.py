@@ -76,6 +76,7 @@ class Loop:
         self._twins: list[Side] = []
         self._plan: Plan | None = None
         self._told: set[str] = set()
+        self._ranks = learner.passes.ranks
         self._first_step = learner.steps
         self._busy_seconds = 0.0
 
@@ -95,6 +96,7 @@ class Loop:
             Its row of the history. ``complete`` is False if it was cut short.
         """
         self._refresh()
+        self._ranks.share_networks((self.learner, *self.learner.twins))
         rng, twins_rng = (np.random.default_rng([self.settings.seed, number, *more]) for more in ((), (1,)))
         torch.manual_seed(int(rng.integers(2**31)))
         losses: list[float] = []
@@ -118,9 +120,11 @@ class Loop:
                 counters.setdefault(name, []).append(value)
             self._busy_seconds += time.perf_counter() - started
             self._tell_progress(number, step, loss)
+        self.control.agree()
         return self._close_epoch(number, losses, counters)
 
     def _may_go_on(self) -> bool:
+        self.control.agree()
         if self.control.paused:
             self.tell("paused")
             self.control.wait_if_paused()
@@ -130,7 +134,7 @@ class Loop:
 
     def _refresh(self) -> None:
         """Take up what was verified since the last epoch."""
-        if self.data.refresh() or self._plan is None:
+        if self._ranks.refresh(self.data) or self._plan is None:
             self._plan = make_plan(self.data, self.settings)
             plan = self._plan
             told = {"boundary_offset": plan.boundary_offset, "classes": list(plan.class_pixels)}

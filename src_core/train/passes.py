@@ -17,6 +17,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from src_core.errors import TrainingError
+from src_core.train.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,8 @@ class Passes:
     ----------
     settings : TrainingSettings
     device : torch.device
+    ranks : Ranks, optional
+        Processes that share the crops of a batch.
 
     Attributes
     ----------
@@ -46,14 +49,18 @@ class Passes:
         What layers compute in; None is single precision. The derivative of the meta weights never comes here.
     """
 
-    def __init__(self, settings: TrainingSettings, device: torch.device) -> None:
+    def __init__(self, settings: TrainingSettings, device: torch.device, ranks: Ranks = ALONE) -> None:
         self.parts = 1
+        self.ranks = ranks
         self.dtype = lower_precision(settings.precision, device)
         self._device = device
         self._crops = max(settings.batch_size, settings.meta_batch_size)
 
     def __call__(self, call: Callable[[Tensor], Tensor], images_BIX: Tensor) -> Tensor:
         """Logits, float32 or as the images, of a call that may be made again when backward needs it."""
+        return self.ranks.apart(lambda part_BIX: (self._own(call, part_BIX),), images_BIX)[0]
+
+    def _own(self, call: Callable[[Tensor], Tensor], images_BIX: Tensor) -> Tensor:
         with self._autocast():
             if self.parts == 1:
                 logits_BCX = call(images_BIX)
@@ -81,6 +88,11 @@ class Passes:
             If it was one crop at a time already.
         """
         before = -(-self._crops // self.parts)
+        if not self.ranks.alone:
+            raise TrainingError(
+                f"Memory ran out in process {self.ranks.rank + 1} of {self.ranks.size}; start more processes, or train "
+                "with a smaller batch_size or a quicker preset."
+            )
         if before == 1:
             raise TrainingError(
                 "Memory ran out with one crop at a time; close other programs, choose a quicker preset (smaller "

@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from src_core.train.dimensions import choose_dimensions
 from src_core.train.learner import Learner
 from src_core.train.loop import Loop
 from src_core.train.preview import write_previews
+from src_core.train.ranks import ALONE, Ranks
 from src_core.train.warm_start import start_from as begin_from
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ def train(
     listener: Callable[[Message], None],
     control: Control,
     after_epoch: Callable[[str, int], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> str:
     """Train and keep a checkpoint after each epoch, under ``runs/RUN/`` of the project.
 
@@ -79,6 +82,9 @@ def train(
         Asked between steps.
     after_epoch : callable, optional
         Called with the name of the run and the epochs done, once a checkpoint is written and more epochs follow.
+    ranks : Ranks, optional
+        The processes that train this run together (:mod:`src_core.train.ranks`). All of them call this; the first one
+        alone writes and tells.
 
     Returns
     -------
@@ -93,15 +99,16 @@ def train(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     device = choose_device(settings.device)
+    ranks.check(settings)
     with Project.open(project_path) as project:
-        name = _resolve_name(project, run_name, resume=resume)
+        name = str(ranks.told(_resolve_name(project, run_name, resume=resume) if ranks.first else None))
         folder = project.path / "runs" / name
         source = _source(project, name, start_from, resume=resume)
         with storage_errors(folder, "Nothing was trained."):
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(folder / "lock", timeout=0):
-                session = _Session(project, folder, settings, device, listener, control)
+            with FileLock(folder / "lock", timeout=0) if ranks.first else nullcontext():
+                session = _Session(project, folder, settings, device, listener, ranks.control(control), ranks)
                 session.run(resume=resume, source=source, after_epoch=after_epoch)
         except FileNotFoundError as error:
             if folder.is_dir():
@@ -155,6 +162,7 @@ class _Session:
         device: torch.device,
         listener: Callable[[Message], None],
         control: Control,
+        ranks: Ranks,
     ) -> None:
         self.project = project
         self.folder = folder
@@ -162,9 +170,11 @@ class _Session:
         self.device = device
         self.listener = listener
         self.control = control
+        self.ranks = ranks
 
     def tell(self, event: str, /, **data: Any) -> None:
-        self.listener(Message(event, data))
+        if self.ranks.first:
+            self.listener(Message(event, data))
 
     def run(self, *, resume: bool, source: str | None, after_epoch: Callable[[str, int], None] | None) -> None:
         started = time.perf_counter()
@@ -174,7 +184,8 @@ class _Session:
         if origin is not None and self.settings.dimensions == "auto":
             dimensions = checkpoint.dimensions_of(checkpoint.read_header(origin))
         data = WorkingSet(self.project, self.settings.max_side, dimensions)
-        learner = Learner(self.settings, data, self.device)
+        self.ranks.share_labels(data)
+        learner = Learner(self.settings, data, self.device, self.ranks)
         first, before = 0, None
         if own:
             first = checkpoint.load(learner, self.folder)
@@ -182,12 +193,13 @@ class _Session:
         elif source is not None:
             before = self._before(source)
             begin_from(learner, self.folder.parent / source)
-        self._trim_history(first)
-        self._write_settings(dimensions, before)
+        if self.ranks.first:
+            self._trim_history(first)
+            self._write_settings(dimensions, before)
         self.tell(
             "started",
             run=self.folder.name,
-            device=describe(self.device),
+            device=self._device(),
             epochs=self.settings.epochs,
             steps=self.settings.epochs * self.settings.steps_per_epoch,
             first_step=first * self.settings.steps_per_epoch,
@@ -197,11 +209,14 @@ class _Session:
             row = loop.epoch(epoch)
             if not row["complete"] and self.control.stopping:
                 break
-            self._append_history(row)
-            checkpoint.save(learner, self.folder, epoch + 1)
+            if self.ranks.first:
+                self._append_history(row)
+                checkpoint.save(learner, self.folder, epoch + 1)
             loop.tell_epoch(row)
             if self.control.stopping or self.control.finishing:
                 break
+            if not self.ranks.first:
+                continue
             self.tell("previews", epoch=epoch + 1, **write_previews(learner, data.cases, self.folder))
             if after_epoch is not None and epoch + 1 < self.settings.epochs:
                 after_epoch(self.folder.name, epoch + 1)
@@ -209,6 +224,9 @@ class _Session:
             self.tell("stopped")
         else:
             self.tell("trained", seconds=time.perf_counter() - started)
+
+    def _device(self) -> str:
+        return describe(self.device) + ("" if self.ranks.alone else f", in each of {self.ranks.size} processes")
 
     def _before(self, source: str) -> dict[str, Any]:
         """What run.json says of the run that this one starts from."""
@@ -231,7 +249,7 @@ class _Session:
                 "torch": torch.__version__,
                 "python": platform.python_version(),
             },
-            "device": describe(self.device),
+            "device": self._device(),
             **({} if before is None else {"from": before}),
         }
         with storage_errors(self.folder, "Nothing was trained."):

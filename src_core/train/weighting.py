@@ -74,7 +74,7 @@ class Weigher:
     cases : list of WorkCase
     classes : int
     settings : TrainingSettings
-    passes : Passes, optional
+    passes : Passes
         In how many parts a batch is taken.
 
     Attributes
@@ -94,7 +94,7 @@ class Weigher:
         cases: list[WorkCase],
         classes: int,
         settings: TrainingSettings,
-        passes: Passes | None = None,
+        passes: Passes,
     ) -> None:
         self.derivative = Derivative(network)
         self.passes = passes
@@ -144,9 +144,13 @@ class Weigher:
 
     def derivative_of(self, images_BIX: Tensor, direction: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Logits and their derivative along a direction, part by part; always in single precision."""
-        parts = 1 if self.passes is None else self.passes.parts
-        found = [self.derivative(direction, part_BIX) for part_BIX in images_BIX.chunk(parts)]
-        return torch.cat([logits for logits, _ in found]), torch.cat([slopes for _, slopes in found])
+
+        def own(own_BIX: Tensor) -> tuple[Tensor, ...]:
+            found = [self.derivative(direction, part_BIX) for part_BIX in own_BIX.chunk(self.passes.parts)]
+            return tuple(torch.cat(pieces) for pieces in zip(*found, strict=True))
+
+        logits_BCX, slopes_BCX = self.passes.ranks.apart(own, images_BIX)
+        return logits_BCX, slopes_BCX
 
     def target(
         self,
