@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
@@ -125,6 +126,10 @@ class MetaDCSegWidget(QWidget):
         self.review_panel.preferences_asked.connect(self.ask_preferences)
         self.record_panel.second_asked.connect(self.ask_second_rater)
         self.record_panel.again_asked.connect(self.look_again)
+        self.training_panel.places.address.setText(self.preferences.scheduler)
+        self.training_panel.places.address_given.connect(
+            lambda address: self.prefer(replace(self.preferences, scheduler=address))
+        )
         self.training_panel.scores_asked.connect(self.opinions.ask_scores)
         self.training_panel.opinion_asked.connect(self.opinions.ask_second)
         self.export_panel.export_asked.connect(self.export_to)

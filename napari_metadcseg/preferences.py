@@ -29,11 +29,14 @@ class Preferences:
     ----------
     author : str
         Written with every change; empty for the login name.
+    scheduler : str
+        Address of the Dask scheduler that was used last.
     keys : mapping of action to key
         Only those that were changed.
     """
 
     author: str = ""
+    scheduler: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -46,9 +49,10 @@ def load(path: Path) -> Preferences:
     """Read the file; what cannot be read counts as not set, and is logged."""
     try:
         values = read_object(path)
-        author, keys = values.get("author", ""), values.get("keys", {})
-        if isinstance(author, str) and all(isinstance(text, str) for pair in keys.items() for text in pair):
-            return Preferences(author=author, keys=keys)
+        author, keys, scheduler = values.get("author", ""), values.get("keys", {}), values.get("scheduler", "")
+        texts = [author, scheduler, *(text for pair in keys.items() for text in pair)]
+        if all(isinstance(text, str) for text in texts):
+            return Preferences(author=author, scheduler=scheduler, keys=keys)
         logger.warning("%s is not as expected; preferences are as at the start.", path)
     except FileNotFoundError:
         pass

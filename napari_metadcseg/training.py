@@ -137,6 +137,11 @@ class TrainingDesk:
 
     def _start(self, settings: TrainingSettings, place: DeviceInfo | None, **how: Any) -> None:
         assert self._project is not None
+        scheduler = None if place is None else place.scheduler
+        if scheduler == "":
+            raise InputError("Type the address of the Dask scheduler, HOST:PORT as it prints it, then try again.")
+        if scheduler is not None:
+            how["scheduler"] = scheduler
         environment = None if place is None else place.environment
         self._client.start(self._project.path, settings, environment=environment, **how)
         self._begin()

@@ -108,6 +108,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
     words = "a new run from the model of a finished one, with what was verified since"
     parser.add_argument("--from", dest="start_from", metavar="RUN", help=words)
+    parser.add_argument("--dask", metavar="ADDRESS", help="train on a worker of the Dask scheduler at this address")
     parser.set_defaults(run=_lazily("src_core.commands.learning", "train_command"))
 
 
@@ -117,6 +118,7 @@ def _add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--threads", type=int, default=0, metavar="N")
+    parser.add_argument("--dask", metavar="ADDRESS", help="spread the images over workers of the Dask scheduler there")
     parser.set_defaults(run=_lazily("src_core.commands.learning", "score_command"))
 
 

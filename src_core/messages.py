@@ -67,7 +67,8 @@ class Message:
         trained    ``seconds``; the last checkpoint is written, scoring follows
         finished   ``seconds``, scoring included
         failed     ``text``: one sentence; ``details``: traceback
-        start      ``settings`` (mapping), ``resume`` (bool), ``from`` (run to start from, or null)
+        start      ``settings`` (mapping), ``resume`` (bool), ``from`` (run to start from, or null),
+                   ``scheduler`` (address of a Dask scheduler that computes, or null)
         keep       ``on`` (bool)
         ========== ==========================================================================
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
@@ -17,11 +18,12 @@ from qtpy.QtWidgets import (
 )
 
 from napari_metadcseg.keybindings import KEYS, KeyTable
-from napari_metadcseg.preferences import Preferences
 from napari_metadcseg.widgets.parts import heading, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from napari_metadcseg.preferences import Preferences
 
 
 class PreferencesDialog(QDialog):
@@ -35,6 +37,7 @@ class PreferencesDialog(QDialog):
         self.setWindowTitle("Preferences")
         layout = QVBoxLayout(self)
         form = QFormLayout()
+        self._preferences = preferences
         self.author = QLineEdit(preferences.author)
         self.author.setPlaceholderText(login)
         self.author.setToolTip("Written with everything you do from the next opening of a project on")
@@ -84,7 +87,7 @@ class PreferencesDialog(QDialog):
             return
         first = {entry.action: entry.key for entry in KEYS}
         keys = {action: key for action, key in self._wanted().items() if key != first[action]}
-        self.chosen.emit(Preferences(author=self.author.text().strip(), keys=keys))
+        self.chosen.emit(replace(self._preferences, author=self.author.text().strip(), keys=keys))
         self.accept()
 
 

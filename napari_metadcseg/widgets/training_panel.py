@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QProgressBar, QVBo
 
 from napari_metadcseg.widgets.loss_plot import LossPlot
 from napari_metadcseg.widgets.parts import button, heading, row, text
+from napari_metadcseg.widgets.places import Places
 from napari_metadcseg.widgets.preview_strip import PreviewStrip
 from src_core.worker.states import WorkerState
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from napari_metadcseg.controller import Controller
     from napari_metadcseg.state import ProjectState, TrainingState, UiState
-    from src_core.worker.probe import DeviceInfo
 
 PRESETS = (
     (
@@ -54,7 +54,6 @@ class TrainingPanel(QWidget):
         super().__init__()
         self._controller = controller
         self._changes: dict[str, object] = {}
-        self._devices: tuple[DeviceInfo, ...] = ()
         layout = QVBoxLayout(self)
         self.empty = text(
             "Open a project first, then verify a few masks: they teach the model which labels to believe."
@@ -84,11 +83,15 @@ class TrainingPanel(QWidget):
             self.presets.addItem(words, key)
             self.presets.setItemData(self.presets.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.presets.setToolTip("How long and how fine; without a GPU start with the quick look")
-        self.places = QComboBox()
-        self.places.setToolTip("What computes: a GPU where there is one, else the processor, less one core for napari")
+        self.places = Places()
         form = QFormLayout()
         form.addRow("How", self.presets)
         form.addRow("On", self.places)
+        form.addRow("At", self.places.address)
+        form.setRowVisible(self.places.address, False)
+        self.places.currentIndexChanged.connect(
+            lambda _index: form.setRowVisible(self.places.address, self.places.is_elsewhere)
+        )
         return form
 
     def _make_setting_buttons(self) -> tuple[QWidget, QWidget]:
@@ -176,12 +179,8 @@ class TrainingPanel(QWidget):
         super().showEvent(event)
         self._controller.desk.look_for_devices()
 
-    def _place(self) -> DeviceInfo | None:
-        index = self.places.currentIndex()
-        return self._devices[index] if 0 <= index < len(self._devices) else None
-
     def _train(self) -> None:
-        self._controller.train(self.presets.currentData(), place=self._place(), **self._changes)
+        self._controller.train(self.presets.currentData(), place=self.places.place(), **self._changes)
 
     def show_changes(self, changes: dict[str, object]) -> None:
         """Train with these settings off the preset, and say so."""
@@ -196,7 +195,7 @@ class TrainingPanel(QWidget):
 
     def _train_on(self) -> None:
         desk = self._controller.desk
-        self._controller.ask_training(lambda: desk.train_on(place=self._place()))
+        self._controller.ask_training(lambda: desk.train_on(place=self.places.place()))
 
     def _toggle_details(self) -> None:
         self.details.setVisible(not self.details.isVisible())
@@ -207,7 +206,7 @@ class TrainingPanel(QWidget):
         """Draw the state."""
         training = state.training
         self._show_buttons(state)
-        self._show_devices(training.devices)
+        self.places.show_devices(training.devices)
         self._show_progress(training)
         self.status.setText(status_text(training))
         self.silence.setText(training.silence)
@@ -229,7 +228,7 @@ class TrainingPanel(QWidget):
         training = state.training
         alive, there = training.worker.alive, state.project is not None
         self.empty.setVisible(not there)
-        for widget in (self.presets, self.places, self.train_button):
+        for widget in (self.presets, self.places, self.places.address, self.train_button):
             widget.setEnabled(there and not alive)
         self.continue_button.setEnabled(there and training.can_continue)
         self.on_button.setEnabled(there and training.can_train_on)
@@ -244,15 +243,6 @@ class TrainingPanel(QWidget):
             widget.setEnabled(alive and training.worker is not WorkerState.STOPPING)
         self.keep_box.setEnabled(alive)
         self.keep_box.setChecked(training.kept)
-
-    def _show_devices(self, devices: tuple[DeviceInfo, ...]) -> None:
-        if devices == self._devices:
-            return
-        before = self._place()
-        self._devices = devices
-        self.places.clear()
-        self.places.addItems([device.name for device in devices])
-        self.places.setCurrentIndex(devices.index(before) if before in devices else 0)
 
     def _show_progress(self, training: TrainingState) -> None:
         done, total = (training.step, training.steps) if training.scored is None else training.scored

@@ -63,6 +63,10 @@ def train_command(arguments: argparse.Namespace) -> int:
     """Train; the first Ctrl-C ends after the step in hand, the second at once."""
     settings = _settings(arguments)
     control = Control()
+    if arguments.dask is not None:
+        with stopped_by_signals(control), TrainingProgress() as progress:
+            name = _train_elsewhere(arguments, settings, progress, control)
+        return _told(name, arguments, control)
     with joined(settings.device) as ranks, stopped_by_signals(control, together=not ranks.alone):
         with TrainingProgress() if ranks.first else nullcontext(_nobody) as progress:
             name = train(
@@ -77,6 +81,27 @@ def train_command(arguments: argparse.Namespace) -> int:
             )
     if not ranks.first:
         return INTERRUPTED if control.stopping else 0
+    return _told(name, arguments, control)
+
+
+def _train_elsewhere(
+    arguments: argparse.Namespace, settings: TrainingSettings, listener: TrainingProgress, control: Control
+) -> str:
+    from src_core.worker.cluster_training import train_on_cluster
+
+    return train_on_cluster(
+        arguments.project,
+        arguments.run_name,
+        settings,
+        address=arguments.dask,
+        resume=arguments.resume,
+        start_from=arguments.start_from,
+        listener=listener,
+        control=control,
+    )
+
+
+def _told(name: str, arguments: argparse.Namespace, control: Control) -> int:
     if control.stopping:
         print(f"metadcseg: interrupted; go on with --resume --run {name}.", file=sys.stderr)
         return INTERRUPTED
@@ -90,15 +115,16 @@ def _nobody(_message: Message) -> None:
 
 
 def score_command(arguments: argparse.Namespace) -> int:
-    """Score a run."""
+    """Score a run, here or on a cluster."""
+    options = {"device": arguments.device, "threads": arguments.threads}
     with TrainingProgress() as progress:
-        generation = score_run(
-            arguments.project,
-            arguments.run_name,
-            device=arguments.device,
-            threads=arguments.threads,
-            listener=progress,
-        )
+        if arguments.dask is None:
+            generation = score_run(arguments.project, arguments.run_name, **options, listener=progress)
+        else:
+            from src_core.worker.cluster_scoring import score_on_cluster
+
+            where = {"address": arguments.dask, **options}
+            generation = score_on_cluster(arguments.project, arguments.run_name, **where, listener=progress)
     print(f"Scores of generation {generation} are complete.")
     return 0
 

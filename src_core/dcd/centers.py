@@ -105,10 +105,20 @@ class Centers:
         A region with less than 16 px of weight leaves its center as it is. The first means count evenly, later ones
         with ``1 - dcd_momentum``.
         """
+        self.move(*self.seen(features_BDX, teacher_BCX, trust_BX))
+
+    @torch.no_grad()
+    def seen(self, features_BDX: Tensor, teacher_BCX: Tensor, trust_BX: Tensor) -> tuple[Tensor, Tensor]:
+        """What :meth:`move` needs of a batch: weights, ``(R,)``, and weighted sums of features, ``(R, D)``."""
         unit_BDX = functional.normalize(features_BDX, dim=1)
         mass_BRX = self.fragments(teacher_BCX) * trust_BX.unsqueeze(1)
         totals_R = mass_BRX.flatten(2).sum((0, 2))
         sums_RD = torch.einsum("brx,bdx->rd", mass_BRX.flatten(2), unit_BDX.flatten(2))
+        return totals_R, sums_RD
+
+    @torch.no_grad()
+    def move(self, totals_R: Tensor, sums_RD: Tensor) -> None:
+        """Move each center by what was seen of a batch; see :meth:`update`."""
         means_RD = sums_RD / totals_R.clamp_min(1e-6).unsqueeze(1)
         for region in range(len(totals_R)):
             if totals_R[region] < self.min_mass or not torch.isfinite(means_RD[region]).all():

@@ -37,12 +37,13 @@ from src_core.train.windows import covering, in_windows
 from src_core.train.working import enlarged, slabs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from src_core.data.scores import ImageScore, Region
+    from src_core.store.runs import Run
     from src_core.train.control import Control
 
     Place = tuple[slice | int, ...]
@@ -99,6 +100,23 @@ class Opinion(NamedTuple):
         return Opinion(*(enlarged(values, size, rows) for values in self))
 
 
+class Seen(NamedTuple):
+    """What a case, or a window of it, tells of centers and scale."""
+
+    totals_R: Tensor
+    sums_RD: Tensor
+    opinion_CX: NDArray[np.float32]
+    given_X: NDArray[np.uint8]
+
+
+class Settled(NamedTuple):
+    """Centers and scale, for a :class:`Scorer` that did not find them itself."""
+
+    values_RD: Tensor
+    counts_R: Tensor
+    scale: Scale
+
+
 class Scorer:
     """The teacher of a run with its evidence memory and centers, ready to score.
 
@@ -117,21 +135,51 @@ class Scorer:
         self.cases = cases
         learner.teacher.eval()
         self._zooms = ZOOMS if learner.spatial_dims == 2 and not quick else ()
-        self._find_centers(cases[:: max(1, len(cases) // (QUICK_CENTER_CASES if quick else MAX_CENTER_CASES))])
+        self._shown = cases[:: max(1, len(cases) // (QUICK_CENTER_CASES if quick else MAX_CENTER_CASES))]
+        self._scale: Scale | None = None
         uses_evidence = learner.settings.method == "metadcseg"
         self.evidence_scale = learner.weigher.evidence_scale if uses_evidence else 0.0
 
-    def _find_centers(self, cases: list[WorkCase]) -> None:
-        centers, opinions, given = self.learner.centers, [], []
-        centers.forget()
-        for case in cases:
+    @property
+    def scale(self) -> Scale:
+        """Where the teacher's log-odds lie; found with the centers, unless both came from elsewhere."""
+        self.begin()
+        assert self._scale is not None
+        return self._scale
+
+    def begin(self) -> None:
+        """Find centers and scale, unless they are there."""
+        if self._scale is None:
+            self.settle(self.look())
+
+    def look(self, part: int = 0, parts: int = 1) -> list[Seen]:
+        """What one of so many parts of the cases tells of centers and scale; all parts in turn tell it of all."""
+        first, last = (len(self._shown) * number // parts for number in (part, part + 1))
+        found, centers = [], self.learner.centers
+        for case in self._shown[first:last]:
             for window in covering(case.shape, self.learner.window)[:MAX_CENTER_WINDOWS]:
                 image = case.image_IX[(None, slice(None), *window)].to(self.learner.device)
                 teacher_1CX, features_1DX = teacher_prediction(self.learner.teacher, image)
-                centers.update(features_1DX, teacher_1CX, torch.ones_like(teacher_1CX[:, 0]))
-                opinions.append(teacher_1CX[0].cpu().numpy())
-                given.append(case.given_X.numpy()[window])
-        self._scale = Scale.of(opinions, given)
+                totals_R, sums_RD = centers.seen(features_1DX, teacher_1CX, torch.ones_like(teacher_1CX[:, 0]))
+                found.append(
+                    Seen(totals_R.cpu(), sums_RD.cpu(), teacher_1CX[0].cpu().numpy(), case.given_X.numpy()[window])
+                )
+        return found
+
+    def settle(self, seen: Sequence[Seen]) -> Settled:
+        """Find centers and scale anew from what was seen of all cases, in their order."""
+        centers = self.learner.centers
+        centers.forget()
+        for each in seen:
+            centers.move(each.totals_R.to(self.learner.device), each.sums_RD.to(self.learner.device))
+        self._scale = Scale.of([each.opinion_CX for each in seen], [each.given_X for each in seen])
+        return Settled(centers.values_RD.cpu(), centers.counts_R.cpu(), self._scale)
+
+    def take(self, settled: Settled) -> None:
+        """Take over centers and scale that were found elsewhere."""
+        centers, device = self.learner.centers, self.learner.device
+        centers.values_RD, centers.counts_R = settled.values_RD.to(device), settled.counts_R.to(device)
+        self._scale = settled.scale
 
     def maps(self, members: Sequence[int], label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> Maps:
         """Score one image or volume.
@@ -143,6 +191,7 @@ class Scorer:
         label, verified : array, uint8, (H, W) or (Z, H, W)
             Current label and how it was verified, at the image's own size.
         """
+        self.begin()
         found = Maps.empty(label.shape)
         for index in members:
             opinion, at = self._opinion(index), self.cases[index].at
@@ -170,7 +219,7 @@ class Scorer:
         judge = self.learner.judge
         if judge is None:
             return teacher_1CX
-        judged = judge.posterior(teacher_1CX[0].cpu().numpy(), case.given_X.numpy(), self._scale)
+        judged = judge.posterior(teacher_1CX[0].cpu().numpy(), case.given_X.numpy(), self.scale)
         return torch.from_numpy(judged)[None].to(teacher_1CX.device)
 
     def _at_full_size(self, opinion: Opinion, label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> Maps:
@@ -235,67 +284,107 @@ def score_run(
     with Project.open(project_path) as project, ExitStack() as stack:
         run = project.run(run_name, scored=False, trained=True)
         stack.enter_context(held(run.path, "be scored"))
+        scorer = RunScorer(project, run, device=device, quick=quick)
+        scored = (scorer.score(project, position) for position in range(scorer.count))
+        return collect(project, run, scored, scorer.count, listener=listener, control=control)
+
+
+class ScoredCase(NamedTuple):
+    """All that is written of one image or volume; ``position`` is its place among them."""
+
+    position: int
+    case_id: int
+    maps: dict[str, NDArray[Any]]
+    held_out: str
+    regions: list[Region]
+    quality: ImageScore
+
+
+class RunScorer:
+    """A trained run, read once and then asked image by image, in any order and anywhere.
+
+    Parameters
+    ----------
+    project : Project
+    run : Run
+    device : str
+        As in the settings.
+    quick : bool
+        As in :class:`Scorer`.
+
+    Attributes
+    ----------
+    count : int
+        Images and volumes there are to score: all of the project, in its order.
+    """
+
+    def __init__(self, project: Project, run: Run, *, device: str, quick: bool = False) -> None:
         header = checkpoint.read_header(run.path)
         settings = TrainingSettings.from_mapping(header["settings"])
         data = WorkingSet(project, settings.max_side, checkpoint.dimensions_of(header))
         learner = Learner(settings, data, choose_device(device))
         checkpoint.load(learner, run.path)
-        writer = ScoreWriter(run.path, run.name)
-        images: list[ImageScore] = []
-        regions: list[Region] = []
-        scorer = Scorer(learner, data.cases, quick=quick)
-        held_out = HeldOut(learner, checkpoint.learned_cases(header))
-        volumes = grouped(range(len(data.cases)), data.groups)
-        for done, members in enumerate(volumes, start=1):
-            if control is not None and control.stopping:
-                writer.abandon()
-                return 0
-            found, quality = _score_case(project, scorer, held_out, members, writer)
-            regions += found
-            images.append(quality)
-            listener(Message("scoring", {"done": done, "total": len(volumes)}))
-        generation = writer.finish(images, regions)
-        compare_with_reviewed(project, run)
-        listener(Message("scored", {"generation": generation, "regions": len(regions)}))
-        return generation
+        self.scorer = Scorer(learner, data.cases, quick=quick)
+        self._held_out = HeldOut(learner, checkpoint.learned_cases(header))
+        self._volumes = grouped(range(len(data.cases)), data.groups)
+        self.count = len(self._volumes)
+
+    def score(self, project: Project, position: int) -> ScoredCase:
+        """Score one image or volume against its labels of this moment."""
+        members = self._volumes[position]
+        row = project.version()[1]
+        info = self.scorer.cases[members[0]].info
+        label, verified = project.read_labels(info)
+        maps = self.scorer.maps(members, label, verified)
+        shown: dict[str, Any] = {"trust": maps.trust, "label": label, "proposed": maps.proposed, "verified": verified}
+        regions, numbers = find_regions(info, uncertainty=maps.uncertainty, **shown)
+        by, unlearned = self._held_out.maps(members)
+        written = {field.name: getattr(maps, field.name) for field in fields(maps)}
+        quality = image_score(info, numbers=numbers, row=row, **shown)
+        return ScoredCase(position, info.id, {**unlearned, **written, "regions": numbers}, by, regions, quality)
 
 
-def _score_case(
-    project: Project, scorer: Scorer, held_out: HeldOut, members: Sequence[int], writer: ScoreWriter
-) -> tuple[list[Region], ImageScore]:
-    row = project.version()[1]
-    info = scorer.cases[members[0]].info
-    label, verified = project.read_labels(info)
-    maps = scorer.maps(members, label, verified)
-    regions, numbers = find_regions(
-        info,
-        trust=maps.trust,
-        uncertainty=maps.uncertainty,
-        label=label,
-        proposed=maps.proposed,
-        verified=verified,
-    )
-    by, unlearned = held_out.maps(members)
-    writer.write(
-        info.id,
-        {
-            **unlearned,
-            "trust": maps.trust,
-            "alpha": maps.alpha,
-            "beta": maps.beta,
-            "uncertainty": maps.uncertainty,
-            "proposed": maps.proposed,
-            "regions": numbers,
-        },
-        held_out=by,
-    )
-    quality = image_score(
-        info,
-        trust=maps.trust,
-        label=label,
-        proposed=maps.proposed,
-        verified=verified,
-        numbers=numbers,
-        row=row,
-    )
-    return regions, quality
+def collect(
+    project: Project,
+    run: Run,
+    scored: Iterable[ScoredCase],
+    count: int,
+    *,
+    listener: Callable[[Message], None],
+    control: Control | None = None,
+) -> int:
+    """Write what was scored, in whatever order it comes, as one generation.
+
+    Parameters
+    ----------
+    project : Project
+    run : Run
+        Held by the caller.
+    scored : iterable of ScoredCase
+        One for each image and volume; made while it is asked for.
+    count : int
+    listener, control
+        As in :func:`score_run`.
+
+    Returns
+    -------
+    int
+        Generation of the scores; 0 if it was stopped.
+    """
+    writer = ScoreWriter(run.path, run.name)
+    found: dict[int, tuple[list[Region], ImageScore]] = {}
+    waiting = iter(scored)
+    while len(found) < count:
+        if control is not None and control.stopping:
+            writer.abandon()
+            return 0
+        case = next(waiting)
+        writer.write(case.case_id, case.maps, held_out=case.held_out)
+        found[case.position] = case.regions, case.quality
+        listener(Message("scoring", {"done": len(found), "total": count}))
+    inorder = [found[position] for position in range(count)]
+    regions = [region for some, _ in inorder for region in some]
+    generation = writer.finish([quality for _, quality in inorder], regions)
+    compare_with_reviewed(project, run)
+    listener(Message("scored", {"generation": generation, "regions": len(regions)}))
+    return generation

@@ -101,7 +101,7 @@ def train(
     device = choose_device(settings.device)
     ranks.check(settings)
     with Project.open(project_path) as project:
-        name = str(ranks.told(_resolve_name(project, run_name, resume=resume) if ranks.first else None))
+        name = str(ranks.told(resolve_name(project, run_name, resume=resume) if ranks.first else None))
         folder = project.path / "runs" / name
         source = _source(project, name, start_from, resume=resume)
         with storage_errors(folder, "Nothing was trained."):
@@ -124,7 +124,14 @@ def train(
     return name
 
 
-def _resolve_name(project: Project, run_name: str | None, *, resume: bool) -> str:
+def resolve_name(project: Project, run_name: str | None, *, resume: bool) -> str:
+    """Name of the run to train or to continue.
+
+    Raises
+    ------
+    InputError
+        If it exists already, or does not where it is to be continued.
+    """
     imported = {run.name: run.source for run in project.runs() if run.imported}
     if run_name in imported:
         raise not_trained(run_name, imported[run_name])

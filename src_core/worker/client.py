@@ -73,6 +73,7 @@ class WorkerClient:
         run: str | None = None,
         resume: bool = False,
         start_from: str | None = None,
+        scheduler: str | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:
         """Start the process; returns at once.
@@ -87,6 +88,8 @@ class WorkerClient:
             Go on from its checkpoint.
         start_from : str, optional
             Another run, whose model is the start.
+        scheduler : str, optional
+            Address of the Dask scheduler whose workers train and score.
         environment : mapping, optional
             Added to ours.
 
@@ -99,7 +102,12 @@ class WorkerClient:
         command = [sys.executable, "-m", self._module, str(project_path), *([run] if run else [])]
         self._line = PipeLine(command, environment)
         self._begin(following, run or "")
-        data = {"settings": json.loads(settings.to_json()), "resume": resume, "from": start_from}
+        data = {
+            "settings": json.loads(settings.to_json()),
+            "resume": resume,
+            "from": start_from,
+            "scheduler": scheduler,
+        }
         self._line.send(Message("start", data))
         self._line.send(Message("keep", {"on": self.kept}))
 

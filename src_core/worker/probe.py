@@ -31,11 +31,14 @@ class DeviceInfo:
         Of a CUDA device.
     name : str
         For a person, with the free memory where it is known.
+    scheduler : str or None
+        Address of the Dask scheduler whose workers compute; None for a device of this machine.
     """
 
     device: str
     index: int | None
     name: str
+    scheduler: str | None = None
 
     @property
     def environment(self) -> dict[str, str]:

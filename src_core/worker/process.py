@@ -129,6 +129,11 @@ def _work(project: str, run: str | None, start: Message, control: Control, say: 
 
     began = time.perf_counter()
     settings = TrainingSettings.from_mapping(start.data["settings"])
+    if start.data.get("scheduler"):
+        generation = _work_elsewhere(project, run, settings, start, control, say)
+        if generation is not None:
+            say(Message("finished", {"seconds": time.perf_counter() - began}) if generation else Message("stopped"))
+        return
     settings = replace(settings, threads=settings.threads or window_threads())
 
     def score(name: str, *, quick: bool = True) -> int:
@@ -148,6 +153,29 @@ def _work(project: str, run: str | None, start: Message, control: Control, say: 
         return
     generation = score(name, quick=False)
     say(Message("finished", {"seconds": time.perf_counter() - began}) if generation else Message("stopped"))
+
+
+def _work_elsewhere(
+    project: str, run: str | None, settings: TrainingSettings, start: Message, control: Control, say: _Speaker
+) -> int | None:
+    """Train and score on a Dask cluster; the generation of the scores, or None if training was stopped."""
+    from src_core.worker.cluster_scoring import score_on_cluster
+    from src_core.worker.cluster_training import train_on_cluster
+
+    address = str(start.data["scheduler"])
+    name = train_on_cluster(
+        project,
+        run,
+        settings,
+        address=address,
+        resume=bool(start.data.get("resume")),
+        start_from=start.data.get("from"),
+        listener=say,
+        control=control,
+    )
+    if control.stopping:
+        return None
+    return score_on_cluster(project, name, address=address, device=settings.device, listener=say, control=control)
 
 
 def main(arguments: list[str]) -> int:

@@ -26,9 +26,10 @@ class FakeClient:
         self.silence, self.kept = "", False
         self.queued, self.said = [], []
 
-    def start(self, path, settings, *, run=None, resume=False, start_from=None, environment=None):
+    def start(self, path, settings, *, run=None, resume=False, start_from=None, scheduler=None, environment=None):
         self.said.append(("start", settings.preset, run, resume))
         self.started_with = {"settings": settings, "start_from": start_from, "environment": environment}
+        self.started_with["scheduler"] = scheduler
         self.state = WorkerState.STARTING
 
     def poll(self):

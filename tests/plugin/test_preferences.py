@@ -17,13 +17,15 @@ FIRST = {entry.action: entry.key for entry in KEYS}
 
 def test_what_is_saved_is_loaded(tmp_path):
     path = tmp_path / "deep" / "preferences.json"
-    wanted = Preferences(author="Ada Lovelace", keys={"accept": "G"})
+    wanted = Preferences(author="Ada Lovelace", scheduler="lab:8786", keys={"accept": "G"})
     preferences.save(wanted, path)
     assert preferences.load(path) == wanted
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"author": 3}', '{"keys": {"accept": 7}}', '{"keys": []}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"author": 3}', '{"scheduler": 3}', '{"keys": {"accept": 7}}', '{"keys": []}']
+)
 def test_a_damaged_file_counts_as_not_set(tmp_path, text):
     path = tmp_path / "preferences.json"
     path.write_text(text, encoding="utf-8")

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication
 from napari_metadcseg.controller import Controller
 from napari_metadcseg.training import MAX_LOSSES, TrainingDesk
 from napari_metadcseg.widgets.loss_plot import LossPlot, smoothed
+from napari_metadcseg.widgets.places import ELSEWHERE
 from napari_metadcseg.widgets.training_panel import TrainingPanel, doubted_text, status_text
 from src_core.messages import Message
 from src_core.store.project import Project
@@ -241,6 +242,28 @@ def test_devices_are_chosen_by_name(controller, panel):
     client = controller.desk._client
     assert client.started_with["settings"].device == "cuda"
     assert client.started_with["environment"] == {"CUDA_VISIBLE_DEVICES": "1"}
+
+
+def test_elsewhere_asks_for_an_address(controller, panel):
+    given = []
+    panel.places.address_given.connect(given.append)
+    assert panel.places.address.isHidden()
+    panel.places.setCurrentText(ELSEWHERE)
+    assert not panel.places.address.isHidden()
+    panel.train_button.click()
+    assert controller.state.message.level == "error"
+    assert "address of the Dask scheduler" in controller.state.message.text
+    panel.places.address.setText(" lab:8786 ")
+    panel.places.address.editingFinished.emit()
+    panel.places.show_devices((AUTO, DeviceInfo("cpu", None, "CPU")))  # the choice stays
+    panel.train_button.click()
+    client = controller.desk._client
+    assert client.started_with["scheduler"] == "lab:8786"
+    assert client.started_with["settings"].device == "auto"
+    assert given == ["lab:8786"]
+    panel.places.setCurrentIndex(0)
+    assert panel.places.address.isHidden()
+    assert panel.places.place().scheduler is None
 
 
 def test_the_processor_is_always_there():

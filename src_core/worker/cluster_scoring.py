@@ -1,0 +1,120 @@
+"""Scoring on a Dask cluster: workers look at images, this process writes what they found."""
+
+from __future__ import annotations
+
+import queue
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from src_core.infer.score import ScoredCase, collect
+from src_core.messages import Message
+from src_core.store.project import Project
+from src_core.store.run_files import held
+from src_core.worker.cluster import Cluster, connected
+from src_core.worker.cluster_part import Scoring, look_part, score_part, settle_part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from distributed import Future
+
+    from src_core.train.control import Control
+
+AHEAD = 2
+"""Images that each worker has in hand or before it, so that it never waits, and maps do not pile up."""
+
+_LOOK_EVERY = 1.0
+
+
+def score_on_cluster(
+    project_path: str | Path,
+    run_name: str | None,
+    *,
+    address: str,
+    device: str = "auto",
+    threads: int = 0,
+    listener: Callable[[Message], None],
+    control: Control | None = None,
+) -> int:
+    """As :func:`~src_core.infer.score.score_run`, the images spread over the workers of a cluster.
+
+    Parameters
+    ----------
+    project_path, run_name, listener, control
+        As there.
+    address : str
+        Of the Dask scheduler.
+    device, threads
+        Of each worker; 0 threads are as many as Dask gives it.
+
+    Returns
+    -------
+    int
+        Generation of the scores; 0 if it was stopped.
+
+    Raises
+    ------
+    InputError
+        If there is no such cluster, or none of its workers sees the project.
+    WorkerError
+        If the cluster is lost; the scores before are still there.
+    """
+    with Project.open(project_path) as project, ExitStack() as stack:
+        run = project.run(run_name, scored=False, trained=True)
+        stack.enter_context(held(run.path, "be scored"))
+        folder = project.path.absolute()
+        cluster = stack.enter_context(connected(address, folder))
+        if cluster.notice:
+            listener(Message("notice", {"text": cluster.notice}))
+
+        scoring = Scoring(str(folder), run.name, cluster.token, device, threads)
+        settled = _settled(cluster, scoring)
+
+        def begin(position: int) -> Future:
+            return cluster.submit(score_part, scoring, settled, position, name=f"score-{position}")
+
+        count = len(project.cases)
+        return collect(project, run, spread(cluster, begin, count), count, listener=listener, control=control)
+
+
+def _settled(cluster: Cluster, scoring: Scoring) -> Future:
+    """Centers and scale, found by all workers together; they stay on the cluster."""
+    parts = AHEAD * max(len(cluster.workers()), 1)
+    seen = [cluster.submit(look_part, scoring, part, parts, name=f"look-{part}") for part in range(parts)]
+    return cluster.submit(settle_part, scoring, seen, name="settle")
+
+
+def spread(cluster: Cluster, begin: Callable[[int], Future], count: int) -> Iterator[ScoredCase]:
+    """Results of pieces of work as they come, a few for each worker begun at a time.
+
+    What a lost worker had in hand, or had done and not handed over, is done again by another one.
+    """
+    done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+    begun = finished = 0
+    while finished < count:
+        while begun < count and begun - finished < AHEAD * max(len(cluster.workers()), 1):
+            begin(begun).add_done_callback(done.put)
+            begun += 1
+        future = _next(cluster, done)
+        yield _result(cluster, future)
+        future.release()
+        finished += 1
+
+
+def _next(cluster: Cluster, done: queue.SimpleQueue[Future]) -> Future:
+    while True:
+        try:
+            return done.get(timeout=_LOOK_EVERY)
+        except queue.Empty:
+            cluster.watch()
+
+
+def _result(cluster: Cluster, future: Future) -> ScoredCase:
+    while True:
+        try:
+            found: ScoredCase = future.result(timeout=_LOOK_EVERY)
+        except TimeoutError:  # its worker was lost in between
+            cluster.watch()
+        else:
+            return found
