@@ -109,14 +109,6 @@ class Seen(NamedTuple):
     given_X: NDArray[np.uint8]
 
 
-class Settled(NamedTuple):
-    """Centers and scale, for a :class:`Scorer` that did not find them itself."""
-
-    values_RD: Tensor
-    counts_R: Tensor
-    scale: Scale
-
-
 class Scorer:
     """The teacher of a run with its evidence memory and centers, ready to score.
 
@@ -142,7 +134,7 @@ class Scorer:
 
     @property
     def scale(self) -> Scale:
-        """Where the teacher's log-odds lie; found with the centers, unless both came from elsewhere."""
+        """Where the teacher's log-odds lie; found with the centers."""
         self.begin()
         assert self._scale is not None
         return self._scale
@@ -152,11 +144,10 @@ class Scorer:
         if self._scale is None:
             self.settle(self.look())
 
-    def look(self, part: int = 0, parts: int = 1) -> list[Seen]:
-        """What one of so many parts of the cases tells of centers and scale; all parts in turn tell it of all."""
-        first, last = (len(self._shown) * number // parts for number in (part, part + 1))
+    def look(self) -> list[Seen]:
+        """What cases tell of centers and scale."""
         found, centers = [], self.learner.centers
-        for case in self._shown[first:last]:
+        for case in self._shown:
             for window in covering(case.shape, self.learner.window)[:MAX_CENTER_WINDOWS]:
                 image = case.image_IX[(None, slice(None), *window)].to(self.learner.device)
                 teacher_1CX, features_1DX = teacher_prediction(self.learner.teacher, image)
@@ -166,20 +157,13 @@ class Scorer:
                 )
         return found
 
-    def settle(self, seen: Sequence[Seen]) -> Settled:
+    def settle(self, seen: Sequence[Seen]) -> None:
         """Find centers and scale anew from what was seen of all cases, in their order."""
         centers = self.learner.centers
         centers.forget()
         for each in seen:
             centers.move(each.totals_R.to(self.learner.device), each.sums_RD.to(self.learner.device))
         self._scale = Scale.of([each.opinion_CX for each in seen], [each.given_X for each in seen])
-        return Settled(centers.values_RD.cpu(), centers.counts_R.cpu(), self._scale)
-
-    def take(self, settled: Settled) -> None:
-        """Take over centers and scale that were found elsewhere."""
-        centers, device = self.learner.centers, self.learner.device
-        centers.values_RD, centers.counts_R = settled.values_RD.to(device), settled.counts_R.to(device)
-        self._scale = settled.scale
 
     def maps(self, members: Sequence[int], label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> Maps:
         """Score one image or volume.

@@ -14,7 +14,7 @@ from src_core.store.project import Project
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from src_core.infer.score import RunScorer, ScoredCase, Seen, Settled
+    from src_core.infer.score import RunScorer, ScoredCase
     from src_core.messages import Message
     from src_core.train.control import Control
 
@@ -73,22 +73,9 @@ class Scoring(NamedTuple):
     threads: int
 
 
-def look_part(scoring: Scoring, part: int, parts: int) -> list[Seen]:
-    """What one of so many parts of the images tells of centers and scale."""
-    with _at_work(scoring) as (_, ready):
-        return ready.scorer.look(part, parts)
-
-
-def settle_part(scoring: Scoring, seen: list[list[Seen]]) -> Settled:
-    """Centers and scale from all parts."""
-    with _at_work(scoring) as (_, ready):
-        return ready.scorer.settle([each for part in seen for each in part])
-
-
-def score_part(scoring: Scoring, settled: Settled, position: int) -> ScoredCase:
+def score_part(scoring: Scoring, position: int) -> ScoredCase:
     """Score one image or volume of the project, by its place there."""
     with _at_work(scoring) as (project, ready):
-        ready.scorer.take(settled)
         return ready.score(project, position)
 
 

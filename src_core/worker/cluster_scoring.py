@@ -11,7 +11,7 @@ from src_core.messages import Message
 from src_core.store.project import Project
 from src_core.store.run_files import held
 from src_core.worker.cluster import Cluster, connected
-from src_core.worker.cluster_part import Scoring, look_part, score_part, settle_part
+from src_core.worker.cluster_part import Scoring, score_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,20 +69,12 @@ def score_on_cluster(
             listener(Message("notice", {"text": cluster.notice}))
 
         scoring = Scoring(str(folder), run.name, cluster.token, device, threads)
-        settled = _settled(cluster, scoring)
 
         def begin(position: int) -> Future:
-            return cluster.submit(score_part, scoring, settled, position, name=f"score-{position}")
+            return cluster.submit(score_part, scoring, position, name=f"score-{position}")
 
         count = len(project.cases)
         return collect(project, run, spread(cluster, begin, count), count, listener=listener, control=control)
-
-
-def _settled(cluster: Cluster, scoring: Scoring) -> Future:
-    """Centers and scale, found by all workers together; they stay on the cluster."""
-    parts = AHEAD * max(len(cluster.workers()), 1)
-    seen = [cluster.submit(look_part, scoring, part, parts, name=f"look-{part}") for part in range(parts)]
-    return cluster.submit(settle_part, scoring, seen, name="settle")
 
 
 def spread(cluster: Cluster, begin: Callable[[int], Future], count: int) -> Iterator[ScoredCase]:

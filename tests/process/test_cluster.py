@@ -22,9 +22,11 @@ from src_core.train import checkpoint
 from src_core.train.control import Control
 from src_core.train.run import train
 from src_core.worker import cluster_part
+from src_core.worker.client import WorkerClient
 from src_core.worker.cluster import Cluster, connected
 from src_core.worker.cluster_scoring import score_on_cluster
 from src_core.worker.cluster_training import train_on_cluster
+from src_core.worker.states import TERMINAL, WorkerState
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -147,6 +149,20 @@ def test_training_on_a_cluster_stops_when_asked_and_when_nobody_waits(make_proje
         train_on_cluster(path, name, **asked, resume=True, listener=leave, control=Control())
     wait_until_let_go(path / "runs" / name)
     assert done < checkpoint.read_header(path / "runs" / name)["epoch"] < 500
+
+
+def test_the_training_process_of_the_window_trains_and_scores_elsewhere(make_project, tiny, cluster):
+    path, client, heard, pause = make_project(), WorkerClient(), [], threading.Event()
+    client.start(path, tiny(epochs=1), scheduler=cluster.scheduler_address)
+    deadline = time.monotonic() + 150
+    while client.state not in TERMINAL and time.monotonic() < deadline:
+        heard += client.poll()
+        pause.wait(0.1)
+    assert client.state is WorkerState.FINISHED, (client.error, client.details)
+    assert {"started", "progress", "trained", "scoring", "scored", "finished"} <= {message.type for message in heard}
+    with Project.open(path) as project:
+        assert project.run(client.run).generation == 1
+    client.close()
 
 
 def wait_until_let_go(run):
