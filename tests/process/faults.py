@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,7 @@ from tests.conftest import CLASSES
 
 PATIENCE = 240
 MEMORY = Path("/dev/shm")
+OWNER = re.compile(r"(?<![0-9a-z])\d{1,7}(?![0-9a-z])")
 SETTINGS = {
     "epochs": 100_000, "steps_per_epoch": 2, "base_width": 8, "patch_size": 32, "max_side": 32, "batch_size": 2,
     "meta_batch_size": 2, "threads": 1, "device": "cpu",
@@ -215,10 +217,11 @@ class Ordeal:
 
 
 def shared_memory() -> set[str]:
-    """Segments of shared memory that torch or Python make."""
+    """Segments of shared memory that torch or Python make, without those whose names tell of a process that lives."""
     if not MEMORY.is_dir():
         return set()
-    return {path.name for path in MEMORY.iterdir() if path.name.startswith(("torch_", "psm_", "sem.", "__KMP"))}
+    made = {path.name for path in MEMORY.iterdir() if path.name.startswith(("torch_", "psm_", "sem.", "__KMP"))}
+    return {name for name in made if (found := OWNER.search(name)) is None or not psutil.pid_exists(int(found[0]))}
 
 
 def main() -> int:
