@@ -93,7 +93,10 @@ def _follow(
         try:
             line = heard.get(timeout=_LOOK_EVERY)
             while True:
-                listener(Message.from_line(line))
+                message = Message.from_line(line)
+                if message.type == "started":  # perhaps another worker, that was not asked anything yet
+                    asked = dict.fromkeys(asked, False)
+                listener(message)
                 line = heard.get_nowait()
         except queue.Empty:
             if ended:

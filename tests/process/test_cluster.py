@@ -102,30 +102,34 @@ def test_scores_of_a_cluster_are_those_of_one_process_also_when_a_worker_is_lost
 
 
 def test_a_run_trained_on_a_cluster_is_the_one_trained_here_also_when_its_worker_is_lost(make_project, tiny, cluster):
-    path, settings = make_project(), tiny(epochs=4)
+    path, settings, control = make_project(), tiny(epochs=12), Control()
     here = train(path, None, settings, listener=quiet, control=Control())
-    lost, kinds = [], []
+    lost, told = [], []
     with distributed.Client(cluster, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=60)
 
         def kill_it(message):
-            kinds.append(message.type)
-            if message.type == "previews" and not lost:  # the checkpoint of the first epoch is written
+            told.append(message)
+            if message.type == "epoch" and not lost:
+                control.pause()
+            if message.type == "paused" and not lost:
                 lost.extend(pid for pid, training in client.run(_trains).values() if training)
+                control.resume()
                 os.kill(lost[0], signal.SIGKILL)
 
-        options = {"address": cluster.scheduler_address, "listener": kill_it, "control": Control()}
+        options = {"address": cluster.scheduler_address, "listener": kill_it, "control": control}
         there = train_on_cluster(path, None, settings, **options)
     assert lost
-    assert kinds.count("started") == 2
-    assert kinds[-1] == "trained"
+    first, second = (message.data["first_step"] for message in told if message.type == "started")
+    assert first == 0 < second  # the other one went on from a checkpoint
+    assert told[-1].type == "trained"
     ours, theirs = (load_file(path / "runs" / name / checkpoint.NAME) for name in (here, there))
     for key, values in ours.items():
         np.testing.assert_array_equal(theirs[key], values, err_msg=key)
 
 
 def _trains():
-    return os.getpid(), bool(cluster_part._controls)
+    return os.getpid(), cluster_part._work.locked()
 
 
 def test_training_on_a_cluster_stops_when_asked_and_when_nobody_waits(make_project, tiny, cluster, monkeypatch):
