@@ -26,6 +26,7 @@ from src_core.train.dimensions import choose_dimensions
 from src_core.train.learner import Learner
 from src_core.train.loop import Loop
 from src_core.train.preview import write_previews
+from src_core.train.tiles import choose_tiling
 from src_core.train.warm_start import start_from as begin_from
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class _Session:
         dimensions = choose_dimensions(self.settings, self.project.cases, self.device.type)
         if origin is not None and self.settings.dimensions == "auto":
             dimensions = checkpoint.dimensions_of(checkpoint.read_header(origin))
-        data = WorkingSet(self.project, self.settings.max_side, dimensions)
+        data = self._working_set(origin, dimensions, own=own)
         learner = Learner(self.settings, data, self.device)
         first, before = 0, None
         if own:
@@ -183,7 +184,7 @@ class _Session:
             before = self._before(source)
             begin_from(learner, self.folder.parent / source)
         self._trim_history(first)
-        self._write_settings(dimensions, before)
+        self._write_settings(data, before)
         self.tell(
             "started",
             run=self.folder.name,
@@ -210,17 +211,28 @@ class _Session:
         else:
             self.tell("trained", seconds=time.perf_counter() - started)
 
+    def _working_set(self, origin: Path | None, dimensions: Dimensions, *, own: bool) -> WorkingSet:
+        """The images at working resolution; large ones as the run cut them that this one goes on or starts from."""
+        header = None if origin is None else checkpoint.read_header(origin)
+        if own and header is not None:
+            return checkpoint.working_set(self.project, header)
+        tiling = choose_tiling(self.settings, self.project)
+        if header is not None and self.settings.tile == "auto":
+            tiling = checkpoint.working_of(header).tiling
+        return WorkingSet(self.project, self.settings.max_side, dimensions, tiling=tiling, seed=self.settings.seed)
+
     def _before(self, source: str) -> dict[str, Any]:
         """What run.json says of the run that this one starts from."""
         path = self.folder.parent / source
         return {"run": source, "epochs": int(checkpoint.read_header(path)["epoch"]), "generation": Run(path).generation}
 
-    def _write_settings(self, dimensions: Dimensions, before: dict[str, Any] | None) -> None:
+    def _write_settings(self, data: WorkingSet, before: dict[str, Any] | None) -> None:
         record = {
             "run": self.folder.name,
             "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "settings": json.loads(self.settings.to_json()),
-            "dimensions": dimensions,
+            "dimensions": data.dimensions,
+            "tiling": None if data.tiling is None else data.tiling.as_mapping(),
             "project": {
                 "images": len(self.project.cases),
                 "classes": [info.name for info in self.project.classes],
