@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPointF, QRectF, QSize, Qt
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_metadcseg.widgets.parts import heading, table, text
+from napari_metadcseg.widgets.rows_model import RowsModel
 from src_core.data.case import OKABE_ITO
 
 if TYPE_CHECKING:
@@ -114,33 +115,17 @@ class _Names(QWidget):
             x += 32 + letters.horizontalAdvance(name) + 20
 
 
-class SettingsModel(QAbstractTableModel):
+class SettingsModel(RowsModel):
     """Settings that differ: a row a setting, a column a run."""
 
     def __init__(self, names: Sequence[str], rows: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
-        super().__init__()
-        self.columns = ("Setting", *names)
-        self.rows = tuple(rows)
+        super().__init__([(name, "") for name in ("Setting", *names)])
+        self.take(tuple(rows))
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Number of rows."""
-        return 0 if parent is not None and parent.isValid() else len(self.rows)
-
-    def columnCount(self, _parent: QModelIndex | None = None) -> int:
-        """Number of columns."""
-        return len(self.columns)
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Text of a cell."""
-        if role != Qt.ItemDataRole.DisplayRole:
-            return None
-        name, values = self.rows[index.row()]
-        return str((name.replace("_", " "), *values)[index.column()])
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Heads of the columns."""
-        shown = orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole
-        return self.columns[section] if shown else None
+    def texts(self, place: int) -> tuple[str, ...]:
+        """The cells of a setting."""
+        name, values = self.rows[place]
+        return name.replace("_", " "), *map(str, values)
 
 
 class CompareDialog(QDialog):

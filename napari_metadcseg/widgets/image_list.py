@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
+from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+
+from napari_metadcseg.widgets.rows_model import RowsModel
 
 if TYPE_CHECKING:
     from napari_metadcseg.state import ImageRow
 
-COLUMNS = ("Image", "Mask", "To do", "Suspect")
-TIPS = (
-    "Name of the image; click a row to see it",
-    "Verified: a person has said that the whole mask is right",
-    "Suspect regions that wait for a decision",
-    "Expected share of wrong pixels in the mask",
+COLUMNS = (
+    ("Image", "Name of the image; click a row to see it"),
+    ("Mask", "Verified: a person has said that the whole mask is right"),
+    ("To do", "Suspect regions that wait for a decision"),
+    ("Suspect", "Expected share of wrong pixels in the mask"),
 )
 WORDS = {"verified": "✓ verified", "partly": "◐ partly", "open": "○ open"}
 WIDEST = (max(WORDS.values(), key=len), "9999", "100 %")
@@ -25,19 +26,16 @@ FEW = 100
 """So many rows are drawn anew one by one; of more, all from the first to the last."""
 
 
-class ImageModel(QAbstractTableModel):
-    """Rows of the state, as Qt wants them."""
+class ImageModel(RowsModel):
+    """Rows of the state."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.rows: tuple[ImageRow, ...] = ()
+        super().__init__(COLUMNS, frozenset({"To do", "Suspect"}))
 
     def show_rows(self, rows: tuple[ImageRow, ...]) -> None:
         """Take other rows; only what differs is drawn again."""
         if len(rows) != len(self.rows):
-            self.beginResetModel()
-            self.rows = rows
-            self.endResetModel()
+            self.take(rows)
             return
         changed = [i for i, (new, old) in enumerate(zip(rows, self.rows, strict=True)) if new is not old and new != old]
         self.rows = rows
@@ -47,34 +45,16 @@ class ImageModel(QAbstractTableModel):
         for place in changed:
             self.dataChanged.emit(self.index(place, 0), self.index(place, len(COLUMNS) - 1))
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Number of images."""
-        return 0 if parent is not None and parent.isValid() else len(self.rows)
-
-    def columnCount(self, _parent: QModelIndex | None = None) -> int:
-        """Number of columns."""
-        return len(COLUMNS)
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Text of a cell, or the value that it is sorted by."""
-        row = self.rows[index.row()]
-        column = index.column()
-        if role == Qt.ItemDataRole.UserRole:
-            return (row.name, row.status, row.regions, -1.0 if row.score is None else row.score)[column]
-        if role == Qt.ItemDataRole.TextAlignmentRole and column >= 2:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        if role != Qt.ItemDataRole.DisplayRole:
-            return None
+    def texts(self, place: int) -> tuple[str, ...]:
+        """The cells of an image."""
+        row = self.rows[place]
         score = "" if row.score is None else f"{100 * row.score:.0f} %"
-        return (row.name, WORDS[row.status], str(row.regions or ""), score)[column]
+        return row.name, WORDS[row.status], str(row.regions or ""), score
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Heads of the columns."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section]
-        return TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
+    def sorted_by(self, place: int) -> tuple[Any, ...]:
+        """Images without scores come first."""
+        row = self.rows[place]
+        return row.name, row.status, row.regions, -1.0 if row.score is None else row.score
 
 
 class ImageList(QTableView):
@@ -100,7 +80,7 @@ class ImageList(QTableView):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column, widest in enumerate(WIDEST, start=1):  # known, so that Qt need not measure thousands of rows
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, self._width(COLUMNS[column], widest))
+            header.resizeSection(column, self._width(COLUMNS[column][0], widest))
         self.setObjectName("images")
         self.clicked.connect(self._on_clicked)
 

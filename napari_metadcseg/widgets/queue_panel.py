@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
 
 from napari_metadcseg.widgets.parts import row, table, text
+from napari_metadcseg.widgets.rows_model import RowsModel
 from src_core.review.rollup import RollUp, by_class, by_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from qtpy.QtCore import QModelIndex
 
     from napari_metadcseg.controller import Controller
     from napari_metadcseg.state import UiState
@@ -48,55 +51,25 @@ KINDS = {"error": "▲ error", "ambiguous": "◆ ambiguous"}
 SEARCH_DELAY = 200
 
 
-class QueueModel(QAbstractTableModel):
-    """Regions, or sums of them, as Qt wants them; only what is in sight is asked for."""
+class QueueModel(RowsModel):
+    """Regions, or sums of them."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.rows: Sequence[Region] | Sequence[RollUp] = ()
-        self.columns = REGION_COLUMNS
+        super().__init__(REGION_COLUMNS, frozenset({"#", "Trust", "Wrong px", "Regions", "Errors"}))
 
     def show_rows(self, rows: Sequence[Region] | Sequence[RollUp], columns: tuple[tuple[str, str], ...]) -> bool:
         """Take other rows; False when they are the same."""
         if rows == self.rows and columns == self.columns:
             return False
-        self.beginResetModel()
-        self.rows, self.columns = rows, columns
-        self.endResetModel()
+        self.take(rows, columns)
         return True
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Number of rows."""
-        return 0 if parent is not None and parent.isValid() else len(self.rows)
-
-    def columnCount(self, _parent: QModelIndex | None = None) -> int:
-        """Number of columns."""
-        return len(self.columns)
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Text of a cell."""
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            left = self.columns[index.column()][0] in ("Image", "Kind", "Name")
-            side = Qt.AlignmentFlag.AlignLeft if left else Qt.AlignmentFlag.AlignRight
-            return side | Qt.AlignmentFlag.AlignVCenter
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._texts(index.row())[index.column()]
-        return None
-
-    def _texts(self, place: int) -> tuple[str, ...]:
+    def texts(self, place: int) -> tuple[str, ...]:
+        """The cells of a row."""
         entry = self.rows[place]
         if isinstance(entry, RollUp):
             return entry.name, f"{entry.regions:,}", f"{entry.errors:,}", f"{entry.wrong_pixels:,.0f}"
         return str(place + 1), entry.image, KINDS[entry.kind], f"{100 * entry.trust:.0f} %", f"{entry.score:,.0f}"
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Heads of the columns."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        words, tip = self.columns[section]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return words
-        return tip if role == Qt.ItemDataRole.ToolTipRole else None
 
 
 class QueuePanel(QWidget):
@@ -148,7 +121,7 @@ class QueuePanel(QWidget):
         rows, columns = self._rows(state)
         if self.model.show_rows(rows, columns):
             self.table.stretch(1 if columns is REGION_COLUMNS else 0)
-        if columns is REGION_COLUMNS and review.position:
+        if columns == REGION_COLUMNS and review.position:
             self.table.setCurrentIndex(self.model.index(review.position - 1, 0))
 
     def _rows(self, state: UiState) -> tuple[Any, tuple[tuple[str, str], ...]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_metadcseg.widgets.parts import button, row, table, text
+from napari_metadcseg.widgets.rows_model import RowsModel
 
 if TYPE_CHECKING:
     from napari_metadcseg.controller import Controller
@@ -39,40 +40,28 @@ EMPTY = "Nothing was done yet. Every decision and every stroke will be listed he
 HOW = "Everything is saved at once. Choose a line to go back to before it; nothing is ever erased from the record."
 
 
-class RecordModel(QAbstractTableModel):
-    """Rows of the record, newest first, as Qt wants them."""
+class RecordModel(RowsModel):
+    """Rows of the record, newest first."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[Record] = []
+        super().__init__(COLUMNS, frozenset({"px"}))
         self.standing: frozenset[int] = frozenset()
         self._names: dict[int, str] = {}
 
     def show_rows(self, rows: list[Record], standing: frozenset[int], names: dict[int, str]) -> None:
         """Take other rows."""
-        self.beginResetModel()
-        self.rows, self.standing, self._names = rows, standing, names
-        self.endResetModel()
+        self.standing, self._names = standing, names
+        self.take(rows)
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Number of rows."""
-        return 0 if parent is not None and parent.isValid() else len(self.rows)
+    def tip(self, place: int) -> str:
+        """All of a row."""
+        record = self.rows[place]
+        scores = ", ".join(f"{name} {value}" for name, value in record.scores.items())
+        return "\n".join(part for part in (f"Change {record.id}", record.note, record.region, scores) if part)
 
-    def columnCount(self, _parent: QModelIndex | None = None) -> int:
-        """Number of columns."""
-        return len(COLUMNS)
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Text of a cell, and all of a row as its tooltip."""
-        record = self.rows[index.row()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._texts(record)[index.column()]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            scores = ", ".join(f"{name} {value}" for name, value in record.scores.items())
-            return "\n".join(part for part in (f"Change {record.id}", record.note, record.region, scores) if part)
-        return None
-
-    def _texts(self, record: Record) -> tuple[str, ...]:
+    def texts(self, place: int) -> tuple[str, ...]:
+        """The cells of a row."""
+        record = self.rows[place]
         when = datetime.fromisoformat(record.time).astimezone()
         words = record.note or WORDS.get(str(record.action), str(record.action))
         turned_back = record.id not in self.standing and str(record.action) not in ("undo", "redo", "import")
@@ -83,14 +72,6 @@ class RecordModel(QAbstractTableModel):
             f"{record.pixels:,}" if record.pixels else "",
             record.author,
         )
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Heads of the columns."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section][0]
-        return COLUMNS[section][1] if role == Qt.ItemDataRole.ToolTipRole else None
 
 
 class RecordPanel(QWidget):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QDialog, QDialogButtonBox, QHeaderView, QVBoxLayout, QWidget
 
 from napari_metadcseg.widgets.parts import button, row, table, text
+from napari_metadcseg.widgets.rows_model import RowsModel
 from src_core.store.run_files import in_words
 
 if TYPE_CHECKING:
@@ -34,48 +35,19 @@ LEFT = ("Run", "Started", "How", "Scored", "Note")
 EMPTY = "No run yet. Press Train in the section Train: a run is what one training leaves, and it is listed here."
 
 
-class RunsModel(QAbstractTableModel):
-    """Rows of runs as Qt wants them."""
+class RunsModel(RowsModel):
+    """Rows of runs."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.rows: tuple[RunRow, ...] = ()
+        super().__init__(COLUMNS, frozenset(head for head, _ in COLUMNS) - frozenset(LEFT))
 
-    def show_rows(self, rows: Sequence[RunRow]) -> None:
-        """Take other rows."""
-        self.beginResetModel()
-        self.rows = tuple(rows)
-        self.endResetModel()
+    def texts(self, place: int) -> tuple[str, ...]:
+        """The cells of a run."""
+        return texts(self.rows[place])
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Number of rows."""
-        return 0 if parent is not None and parent.isValid() else len(self.rows)
-
-    def columnCount(self, _parent: QModelIndex | None = None) -> int:
-        """Number of columns."""
-        return len(COLUMNS)
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Text of a cell, and what stands behind it as a tooltip."""
-        entry = self.rows[index.row()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return texts(entry)[index.column()]
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return tip(entry)
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            left = COLUMNS[index.column()][0] in LEFT
-            side = Qt.AlignmentFlag.AlignLeft if left else Qt.AlignmentFlag.AlignRight
-            return side | Qt.AlignmentFlag.AlignVCenter
-        return None
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Heads of the columns."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        words, help_ = COLUMNS[section]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return words
-        return help_ if role == Qt.ItemDataRole.ToolTipRole else None
+    def tip(self, place: int) -> str:
+        """What else there is to say of a run."""
+        return tip(self.rows[place])
 
 
 def texts(entry: RunRow) -> tuple[str, ...]:
@@ -189,7 +161,7 @@ class RunsDialog(QDialog):
             False where the project is open read-only.
         """
         chosen, self._writable = self.chosen(), writable
-        self.model.show_rows(rows)
+        self.model.take(rows)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.table.resizeColumnsToContents()

@@ -90,6 +90,11 @@ def in_words(size: int) -> str:
 # ---------------------------------------------------------------- is it in use?
 
 
+def run_lock(run: Path) -> FileLock:
+    """Whoever trains, scores or deletes a run holds this, and may take it again: a run is also scored as it trains."""
+    return FileLock(run / LOCK, timeout=0, is_singleton=True)
+
+
 @contextmanager
 def held(run: Path, what: str) -> Iterator[None]:
     """Keep other processes from training, scoring or deleting a run.
@@ -105,9 +110,9 @@ def held(run: Path, what: str) -> Iterator[None]:
     ProjectLockedError
         If another process has it.
     """
-    lock = FileLock(run / LOCK)
+    lock = run_lock(run)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire()
     except Timeout as error:
         raise ProjectLockedError(
             f"Run {run.name} is being trained or scored by another process, so it cannot {what}; wait for its end, or "

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from src_core import __version__
 from src_core.errors import InputError, ProjectError, ProjectLockedError, storage_errors
 from src_core.messages import Message
 from src_core.store.names import check_run_name
 from src_core.store.project import Project
+from src_core.store.run_files import run_lock
 from src_core.store.runs import Run, not_trained
 from src_core.train import checkpoint
 from src_core.train.cases import WorkingSet
@@ -101,7 +102,7 @@ def train(
         with storage_errors(folder, "Nothing was trained."):
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(folder / "lock", timeout=0):
+            with run_lock(folder):
                 session = _Session(project, folder, settings, device, listener, control)
                 session.run(resume=resume, source=source, after_epoch=after_epoch)
         except FileNotFoundError as error:

@@ -28,7 +28,8 @@ def series(folder, pixels, affine=AFFINE, *, study="1.2.3", positions=None, **ch
         made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = CTImageStorage
         made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         made.StudyInstanceUID, made.SeriesInstanceUID, made.FrameOfReferenceUID = study, uid, frame
-        made.PatientName, made.PatientID, made.PatientBirthDate, made.PatientSex = SECRET, "4711", "19700101", "F"
+        made.PatientName, made.PatientID = SECRET, "number-4711-of-the-ward"
+        made.PatientBirthDate, made.PatientSex = "19700101", "F"
         made.Modality, made.StudyID, made.SeriesNumber, made.InstanceNumber = "CT", "9", 1, z + 1
         made.StudyDate = made.StudyTime = made.AccessionNumber = made.ReferringPhysicianName = ""
         made.PositionReferenceIndicator = made.Manufacturer = ""

@@ -88,7 +88,7 @@ def test_a_segmentation_is_given_back(tmp_path, pixels, label, kind, omit):
     assert np.array_equal(volumes[0].array, volumes[1].array)
     assert np.allclose(volumes[0].affine, volumes[1].affine)
     assert SECRET.encode() not in back.read_bytes()
-    assert b"4711" not in back.read_bytes()
+    assert b"number-4711" not in back.read_bytes()
 
 
 def test_a_segment_that_grows_into_other_slices_gets_frames_there(tmp_path, pixels, label):

@@ -67,8 +67,8 @@ def test_the_second_opinion_is_told_with_its_source(project):
         "regions_disputed": 0.1,
         "pixels": 100, "kappa": 0.25, "doubted_by_trust": 0.1, "doubted_by_cleanlab": 0.2,
     }  # fmt: skip
-    writer = OpinionWriter(run.path)
-    writer.finish({"run": run.name, "generation": run.generation, "source": "a judge", "agreement": agreement})
+    record = {"run": run.name, "generation": run.generation, "source": "a judge", "agreement": agreement, "regions": []}
+    OpinionWriter(run.path).finish(record)
     section = gather(project).to_dict()["sections"]["second_opinion"]
     assert "a judge" in section["text"]
     assert section["facts"]["Common to the first 3 of both"] == 2

@@ -142,7 +142,7 @@ def test_bad_input_is_said(scored, half_true, tmp_path, capsys):  # noqa: F811
     assert main(["simulate", str(scored), "--truth", str(half_true)]) == 2
     said = capsys.readouterr().err
     assert "has no true mask" in said
-    assert "is (3, 3), expected" in said
+    assert f"mask {gone.name} 3 x 3 px; expected the same size" in said
 
 
 def test_a_copy_is_whole_and_apart(scored, tmp_path):  # noqa: F811
