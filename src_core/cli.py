@@ -99,6 +99,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--method", choices=methods, help="metadcseg, or a baseline to compare it with")
     parser.add_argument("--epochs", type=int, metavar="N")
     parser.add_argument("--dimensions", choices=("auto", "2d", "2.5d", "3d"), help="how volumes are learned")
+    parser.add_argument("--tile", choices=("auto", "on", "off"), help="work on large images in tiles, not shrunk")
     parser.add_argument("--seed", type=int, metavar="N")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; 0 leaves it to the library")

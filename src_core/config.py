@@ -20,6 +20,7 @@ Weighting = Literal["memory", "l2b", "image", "class", "sign", "softmax"]
 Norm = Literal["group", "instance", "batch"]
 NormStatistics = Literal["batch", "frozen"]
 Dimensions = Literal["auto", "2d", "2.5d", "3d"]
+Tile = Literal["auto", "on", "off"]
 
 TEACHER_MEMORY = 15
 """A teacher that remembers more than this part of the run lags behind: of 300 steps, 20 (0.95) gave 3 to 4 Dice points
@@ -81,6 +82,10 @@ class TrainingSettings:
         as further channels; ``3d``, with a network of volumes. ``auto`` takes ``3d`` for volumes of 32 slices or more
         that are at most 3 px apart, when there is a GPU, and ``2d`` otherwise
         (:mod:`src_core.train.dimensions`). Images are always learned in 2-D.
+    tile : str
+        Images that are much longer than ``max_side`` are worked on in tiles instead of being shrunk: ``on``, ``off``,
+        or ``auto``, where they are more than 4 times as long, and their structures would vanish or they are too large
+        for memory (:mod:`src_core.train.tiles`).
     network : str
         ``unet++`` (the paper's), ``unet``, ``dynunet``, ``segresnet``, ``swinunetr``, or a name given to
         :func:`src_core.networks.registry.register`.
@@ -141,6 +146,7 @@ class TrainingSettings:
     max_side: int = 256
     patch_size: int = 160
     dimensions: Dimensions = "auto"
+    tile: Tile = "auto"
     network: str = "unet++"
     base_width: int = 24
     norm: Norm = "group"

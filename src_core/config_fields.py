@@ -14,7 +14,7 @@ Kind = Literal["number", "whole", "switch", "choice", "text"]
 GROUPS: dict[str, tuple[str, ...]] = {
     "Size": (
         *("epochs", "steps_per_epoch", "max_side", "patch_size", "batch_size", "meta_batch_size"),
-        *("dimensions", "seed", "device", "threads", "precision"),
+        *("dimensions", "tile", "seed", "device", "threads", "precision"),
     ),
     "Network": ("network", "base_width", "norm", "norm_statistics"),
     "Learning": (

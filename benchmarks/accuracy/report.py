@@ -127,6 +127,36 @@ def aims(dice: Values, precision: Values) -> list[str]:
     return [*lines, ""]
 
 
+def overview(dice: Values, precision: Values, proposed: Values) -> list[str]:
+    """Every row over all columns: its mean, and how far it is behind the best row where it is furthest behind."""
+    lines = [
+        "## Over all columns",
+        "",
+        "Means over the columns, of the seeds that are there; and Dice points behind the best row of the column, on "
+        "average, where that is most, and in how many columns it is at most 0.5 (the best one is found afterwards).",
+        "",
+        "| row | test Dice | behind, mean | behind, most | within 0.5 | AP, band | Dice of proposals | seeds, mean |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    columns = sorted({column for column, _ in dice})
+    names = [name for name in ROWS if name != "oracle" and all(dice.get((column, name)) for column in columns)]
+    best = {column: max(_mean(dice, column, name) for name in names) for column in columns}
+    for name in names:
+        behind = [100 * (best[column] - _mean(dice, column, name)) for column in columns]
+        cells = [f"{mean(_mean(dice, column, name) for column in columns):.3f}"]
+        cells += [f"{mean(behind):.1f}", f"{max(behind):.1f}", f"{sum(points <= 0.5 for points in behind)}"]
+        for values in (precision, proposed):
+            there = all(values.get((column, name)) for column in columns)
+            cells.append(f"{mean(_mean(values, column, name) for column in columns):.3f}" if there else "")
+        cells.append(f"{mean(len(dice[column, name]) for column in columns):.1f}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, "", f"{len(columns)} columns.", ""]
+
+
+def _mean(values: Values, column: Column, name: str) -> float:
+    return mean(values[column, name].values())
+
+
 def main() -> None:
     text_lines = Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in text_lines if line.strip()]
@@ -138,6 +168,7 @@ def main() -> None:
     found = {title: collect(rows, part, path) for title, (part, path, _) in FIGURES.items()}
     titles = list(FIGURES)
     lines += aims(found[titles[0]], found[titles[2]])
+    lines += overview(found[titles[0]], found[titles[2]], found["Dice of the proposed masks"])
     for title, (_, _, higher) in FIGURES.items():
         lines += table(title, found[title], higher=higher)
     lines += [

@@ -16,7 +16,8 @@ RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 class RowsModel(QAbstractTableModel):
     """A table over a sequence; what stands in a row is asked for when it is in sight.
 
-    A subclass says it with :meth:`texts`, and more with :meth:`tip` and :meth:`sorted_by`.
+    A subclass says it with :meth:`texts`, and more with :meth:`tip` and :meth:`sorted_by`; without one a row is its
+    cells.
 
     Parameters
     ----------
@@ -44,7 +45,8 @@ class RowsModel(QAbstractTableModel):
 
     def texts(self, place: int) -> Sequence[str]:
         """The cells of a row."""
-        raise NotImplementedError
+        cells: Sequence[str] = self.rows[place]
+        return cells
 
     def tip(self, place: int) -> str | None:
         """What stands behind a row, as a tooltip."""

@@ -32,7 +32,7 @@ INTERRUPTED = 130
 
 
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:
-    names = ("method", "epochs", "dimensions", "seed", "device", "threads")
+    names = ("method", "epochs", "dimensions", "tile", "seed", "device", "threads")
     changes = {name: getattr(arguments, name) for name in names}
     if arguments.start_from is not None:
         with Project.open(arguments.project) as project:

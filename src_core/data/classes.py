@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,14 @@ class MaskValues:
             raise MaskValueError(f"{where} holds fractions such as {values.flat[0]:g}; expected whole class values.")
         found, counts = np.unique(values, return_counts=True)
         return cls(where, {int(value): int(count) for value, count in zip(found, counts, strict=True)})
+
+    @classmethod
+    def sum_of(cls, parts: Sequence[MaskValues]) -> MaskValues:
+        """Values of a mask from those of its parts, at least one."""
+        counts: Counter[int] = Counter()
+        for part in parts:
+            counts.update(part.counts)
+        return cls(parts[0].where, dict(sorted(counts.items())))
 
     @property
     def smeared(self) -> bool:

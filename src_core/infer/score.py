@@ -10,7 +10,8 @@ image.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ from src_core.config import TrainingSettings
 from src_core.data.case import IGNORE, is_verified
 from src_core.data.slices import slice_axis
 from src_core.infer.held_out import HeldOut, compare_with_reviewed
+from src_core.infer.maps import Maps, Opinion
+from src_core.infer.score_tiles import TiledScoring
 from src_core.messages import Message
 from src_core.meta.judge import Scale
 from src_core.meta.weights import log_posterior, pixel_weights, probability_of
@@ -29,75 +32,29 @@ from src_core.store.project import Project
 from src_core.store.run_files import held
 from src_core.store.runs import ScoreWriter
 from src_core.train import checkpoint
-from src_core.train.cases import WorkCase, WorkingSet, grouped
+from src_core.train.cases import WorkCase, grouped
 from src_core.train.device import choose_device
 from src_core.train.learner import Learner
 from src_core.train.views import teacher_prediction
 from src_core.train.windows import covering, in_windows
-from src_core.train.working import enlarged, slabs
+from src_core.train.working import slabs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from src_core.data.scores import ImageScore, Region
+    from src_core.infer.maps import Place
     from src_core.store.runs import Run
+    from src_core.train.cases import WorkCase
     from src_core.train.control import Control
-
-    Place = tuple[slice | int, ...]
 
 ZOOMS = (0.85, 1.2)
 MAX_CENTER_CASES = 64
 QUICK_CENTER_CASES = 16
 MAX_CENTER_WINDOWS = 4
-
-
-@dataclass(frozen=True)
-class Maps:
-    """Score maps of one image, ``(H, W)`` or ``(Z, H, W)``, at its own size.
-
-    Attributes
-    ----------
-    trust : array, float32, in [0, 1]
-        Probability that the current label is right; 1 where verified, 0 where there is no label.
-    alpha, beta : array, float32, in [0, 1]
-        Weights of the label and of the model's own label.
-    uncertainty : array, float32, in [0, 1]
-        Dynamic Center Distance.
-    proposed : array, uint8
-        Most probable class; the verified label where there is one.
-    """
-
-    trust: NDArray[np.float32]
-    alpha: NDArray[np.float32]
-    beta: NDArray[np.float32]
-    uncertainty: NDArray[np.float32]
-    proposed: NDArray[np.uint8]
-
-    @classmethod
-    def empty(cls, shape: tuple[int, ...]) -> Maps:
-        """Maps to be filled part by part."""
-        trust, alpha, beta, uncertainty = (np.zeros(shape, dtype=np.float32) for _ in range(4))
-        return cls(trust, alpha, beta, uncertainty, np.zeros(shape, dtype=np.uint8))
-
-    def fill(self, place: Place, rows: slice, part: Maps) -> None:
-        """Write the maps of a part to its place: to some rows of a slice, or of the whole."""
-        for field in fields(self):
-            getattr(self, field.name)[place][rows] = getattr(part, field.name)
-
-
-class Opinion(NamedTuple):
-    """What is known of a case at working resolution: prior and evidence of each class, and uncertainty."""
-
-    prior_1CX: Tensor
-    evidence_1CX: Tensor
-    uncertainty_11X: Tensor
-
-    def at_size(self, size: tuple[int, ...], rows: slice) -> Opinion:
-        """The same at another size, some rows (slices) of it."""
-        return Opinion(*(enlarged(values, size, rows) for values in self))
 
 
 class Seen(NamedTuple):
@@ -182,31 +139,36 @@ class Scorer:
             place: Place = () if at is None else (slice(None),) * slice_axis(self.cases[index].info) + (at,)
             size = label[place].shape
             for rows in slabs(size):
-                part = self._at_full_size(opinion.at_size(size, rows), label[place][rows], verified[place][rows])
+                part = self.at_full_size(opinion.at_size(size, rows), label[place][rows], verified[place][rows])
                 found.fill(place, rows, part)
         return found
 
     def _opinion(self, index: int) -> Opinion:
         learner, case = self.learner, self.cases[index]
         image_1IX = case.image_IX[None].to(learner.device)
-        looked_1KX = in_windows(self._look, image_1IX, learner.window)
+        looked_1KX = in_windows(self.ask, image_1IX, learner.window)
         evidence_1CX = learner.weigher.memory.read(index)[None].to(learner.device)
         return Opinion(self.prior(looked_1KX[:, :-1], case), evidence_1CX, looked_1KX[:, -1:])
 
-    def _look(self, image_1IX: Tensor) -> Tensor:
-        """The teacher's opinion, and the uncertainty as the last map."""
+    def ask(self, image_1IX: Tensor) -> Tensor:
+        """The teacher's opinion, and the uncertainty as the last map; centers must be there."""
         teacher_1CX, features_1DX = teacher_prediction(self.learner.teacher, image_1IX, zooms=self._zooms)
         return torch.cat([teacher_1CX, self.learner.centers.uncertainty(features_1DX, teacher_1CX)[:, None]], dim=1)
 
     def prior(self, teacher_1CX: Tensor, case: WorkCase) -> Tensor:
         """Probability of every class before the evidence: the teacher's opinion, or with a judge the judge's of it."""
+        return self.prior_of(teacher_1CX, case.given_X.numpy())
+
+    def prior_of(self, teacher_1CX: Tensor, given_X: NDArray[np.uint8]) -> Tensor:
+        """The same for an image that is no case, or a part of one, with its given labels."""
         judge = self.learner.judge
         if judge is None:
             return teacher_1CX
-        judged = judge.posterior(teacher_1CX[0].cpu().numpy(), case.given_X.numpy(), self.scale)
+        judged = judge.posterior(teacher_1CX[0].cpu().numpy(), given_X, self.scale)
         return torch.from_numpy(judged)[None].to(teacher_1CX.device)
 
-    def _at_full_size(self, opinion: Opinion, label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> Maps:
+    def at_full_size(self, opinion: Opinion, label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> Maps:
+        """Maps of what is known at full size, with label and how it was verified."""
         prior, evidence, uncertainty = opinion
         scales = {"evidence_scale": self.evidence_scale, "prior_scale": self.learner.settings.prior_scale}
         candidates = torch.from_numpy(label.astype(np.int64))[None].to(prior.device)
@@ -270,7 +232,7 @@ def score_run(
         stack.enter_context(held(run.path, "be scored"))
         scorer = RunScorer(project, run, device=device, quick=quick)
         scored = (scorer.score(project, position) for position in range(scorer.count))
-        return collect(project, run, scored, scorer.count, listener=listener, control=control)
+        return collect(project, run, scored, scorer.count, listener=listener, control=control, tiles=scorer.tiles)
 
 
 class ScoredCase(NamedTuple):
@@ -298,20 +260,26 @@ class RunScorer:
 
     Attributes
     ----------
+    data : WorkingSet
     count : int
-        Images and volumes there are to score: all of the project, in its order.
+        Images and volumes there are to score: all of the project, in its order, but those that are cut into tiles.
     """
 
     def __init__(self, project: Project, run: Run, *, device: str, quick: bool = False) -> None:
         header = checkpoint.read_header(run.path)
         settings = TrainingSettings.from_mapping(header["settings"])
-        data = WorkingSet(project, settings.max_side, checkpoint.dimensions_of(header))
+        self.data = data = checkpoint.working_set(project, header)
         learner = Learner(settings, data, choose_device(device))
         checkpoint.load(learner, run.path)
         self.scorer = Scorer(learner, data.cases, quick=quick)
         self._held_out = HeldOut(learner, checkpoint.learned_cases(header))
-        self._volumes = grouped(range(len(data.cases)), data.groups)
+        self._volumes = grouped((i for i, case in enumerate(data.cases) if case.tile is None), data.groups)
         self.count = len(self._volumes)
+
+    def tiles(self, project: Project, writer: ScoreWriter) -> TiledScoring:
+        """The scoring of images that are cut into tiles, which are written as they are made."""
+        self.scorer.begin()
+        return TiledScoring(project, self.scorer, self.data, writer)
 
     def score(self, project: Project, position: int) -> ScoredCase:
         """Score one image or volume against its labels of this moment."""
@@ -336,6 +304,7 @@ def collect(
     *,
     listener: Callable[[Message], None],
     control: Control | None = None,
+    tiles: Callable[[Project, ScoreWriter], TiledScoring] | None = None,
 ) -> int:
     """Write what was scored, in whatever order it comes, as one generation.
 
@@ -349,6 +318,8 @@ def collect(
     count : int
     listener, control
         As in :func:`score_run`.
+    tiles : callable, optional
+        :meth:`RunScorer.tiles`, where images may be cut into tiles.
 
     Returns
     -------
@@ -357,18 +328,22 @@ def collect(
     """
     writer = ScoreWriter(run.path, run.name)
     found: dict[int, tuple[list[Region], ImageScore]] = {}
-    waiting = iter(scored)
-    while len(found) < count:
+    large = None if tiles is None else tiles(project, writer)
+    total = count + (0 if large is None else large.tiles)
+    steps: Iterator[ScoredCase | None] = chain(scored, () if large is None else large.steps())
+    for done in range(1, total + 1):
         if control is not None and control.stopping:
             writer.abandon()
             return 0
-        case = next(waiting)
-        writer.write(case.case_id, case.maps, held_out=case.held_out)
-        found[case.position] = case.regions, case.quality
-        listener(Message("scoring", {"done": len(found), "total": count}))
+        case = next(steps)
+        if case is not None:
+            writer.write(case.case_id, case.maps, held_out=case.held_out)
+            found[case.position] = case.regions, case.quality
+        listener(Message("scoring", {"done": done, "total": total}))
     inorder = [found[position] for position in range(count)]
-    regions = [region for some, _ in inorder for region in some]
-    generation = writer.finish([quality for _, quality in inorder], regions)
+    regions = [region for some, _ in inorder for region in some] + ([] if large is None else large.regions)
+    images = [quality for _, quality in inorder] + ([] if large is None else large.images)
+    generation = writer.finish(images, regions)
     compare_with_reviewed(project, run)
     listener(Message("scored", {"generation": generation, "regions": len(regions)}))
     return generation

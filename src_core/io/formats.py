@@ -170,6 +170,18 @@ def read(path: Path, *, mask: bool = False) -> Picture:
     return entry_of(path).load().read(path, mask=mask)
 
 
+def opened(path: Path, *, mask: bool = False) -> Picture:
+    """As :func:`read`; the pixels of a large file are a :class:`~src_core.io.lazy.LazyArray` where the format can.
+
+    A format can whose module has ``open_lazily``, with the parameters of ``read``; it returns None for what is small,
+    or stored so that it has to be read whole.
+    """
+    module = entry_of(path).load()
+    lazily = getattr(module, "open_lazily", None)
+    found: Picture | None = None if lazily is None else lazily(path, mask=mask)
+    return module.read(path, mask=mask) if found is None else found
+
+
 def write(path: Path, pixels: NDArray[Any], *, mode: str = "L", extra: Mapping[str, Any] | None = None) -> list[Path]:
     """Write a mask as the file that ``mode`` and ``extra`` were read from.
 

@@ -26,7 +26,10 @@ MAX_PIXELS = 200_000_000
 """Of one slice; files that claim more are refused before memory is taken for them."""
 
 MAX_BYTES = 8 * 2**30
-"""Of all the pixels of a file."""
+"""Of all the pixels of a file that is read whole."""
+
+MAX_LAZY_BYTES = 2**40
+"""Of all the pixels of a file that is read box by box."""
 
 DEFLATE_RATIO = 1032
 """No more bytes than this come out of one byte that gzip or zip packed."""
@@ -87,7 +90,9 @@ def reading(path: Path, *more: type[Exception]) -> Iterator[None]:
         raise broken(path) from error
 
 
-def check_claim(path: Path, shape: Sequence[int], itemsize: int, stored: int | None = None) -> int:
+def check_claim(
+    path: Path, shape: Sequence[int], itemsize: int, stored: int | None = None, *, lazily: bool = False
+) -> int:
     """Bytes that the pixels of a file take, if that can be.
 
     Parameters
@@ -99,6 +104,8 @@ def check_claim(path: Path, shape: Sequence[int], itemsize: int, stored: int | N
         Bytes a pixel.
     stored : int, optional
         The most bytes that can come out of the file.
+    lazily : bool
+        It is never read whole, so it may be as large as a disk can hold.
 
     Raises
     ------
@@ -109,12 +116,13 @@ def check_claim(path: Path, shape: Sequence[int], itemsize: int, stored: int | N
     if not shape or any(side < 1 for side in shape):
         raise FormatError(f"{path} has no pixels (its size is {words or 'not given'}); replace or remove it.")
     sides = sorted(shape)[-2:]
-    if math.prod(sides) > MAX_PIXELS:
+    if math.prod(sides) > MAX_PIXELS and not lazily:
         raise FormatError(f"{path} claims to be {words} px; expected at most {MAX_PIXELS // 10**6} megapixels a slice.")
     size = math.prod(shape) * itemsize
-    if size > MAX_BYTES:
+    most = MAX_LAZY_BYTES if lazily else MAX_BYTES
+    if size > most:
         raise FormatError(
-            f"{path} claims to be {words} px, {size / 2**30:.1f} GiB; expected at most {MAX_BYTES // 2**30} GiB."
+            f"{path} claims to be {words} px, {size / 2**30:.1f} GiB; expected at most {most // 2**30} GiB."
         )
     if stored is not None and size > stored:
         raise broken(path, f"it claims to be {words} px and is too short for that")

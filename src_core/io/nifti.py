@@ -21,6 +21,7 @@ from nibabel.wrapstruct import WrapStructError
 from src_core.errors import FormatError, InputError
 from src_core.io.geometry import check_spacing, diagonal, grid_of
 from src_core.io.guard import DEFLATE_RATIO, broken, check_claim, reading, whole
+from src_core.io.lazy import LAZY_FROM, arranged
 from src_core.io.picture import Grid, Picture
 
 if TYPE_CHECKING:
@@ -74,6 +75,29 @@ def read(path: Path, *, mask: bool = False) -> Picture:
         "slope": slope,
         "inter": inter,
     }
+    return Picture(pixels=pixels, space=3, grid=grid, extra=extra)
+
+
+def open_lazily(path: Path, *, mask: bool = False) -> Picture | None:
+    """Open a large file without reading it; None when it is small, packed, in colour, or its values are scaled."""
+    if _packed(path) or path.stat().st_size < LAZY_FROM:
+        return None
+    with reading(path, *_ERRORS), _open(path) as file:
+        header, preamble = _header(path, file)
+        shape = tuple(int(side) for side in header.get_data_shape())
+        shape = shape[:3] + tuple(side for side in shape[3:] if side != 1)
+        dtype = header.get_data_dtype()
+        _check_axes(path, shape, dtype, mask)
+        slope, inter = header.get_slope_inter()
+        if dtype.names or (1 if slope is None else slope, inter or 0) != (1, 0) or len(shape) < 3:
+            return None
+        check_claim(path, shape, dtype.itemsize, path.stat().st_size - file.tell(), lazily=True)
+        values = np.memmap(path, dtype=dtype, mode="r", offset=file.tell(), shape=shape[::-1])
+        grid = _grid(path, header)
+    order = range(3) if len(shape) == 3 else (1, 2, 3, 0)
+    pixels = arranged(values, order, dtype.newbyteorder("="), str(path))
+    packed = base64.b64encode(zlib.compress(preamble)).decode()
+    extra = {"preamble": packed, "dtype": dtype.str, "slope": 1.0, "inter": 0.0}
     return Picture(pixels=pixels, space=3, grid=grid, extra=extra)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from src_core.errors import FormatError
 from src_core.io.guard import DEFLATE_RATIO, broken, check_claim, reading, whole
+from src_core.io.lazy import LAZY_FROM, arranged
 from src_core.io.picture import Grid, Picture
 
 if TYPE_CHECKING:
@@ -49,6 +50,25 @@ def read(path: Path, *, mask: bool = False) -> Picture:
     return Picture(pixels=pixels, space=space, grid=Grid(spacing=(1.0,) * space), mode=mode, extra=extra)
 
 
+def open_lazily(path: Path, *, mask: bool = False) -> Picture | None:
+    """Open a large ``.npy`` file without reading it; None when it is small, or a ``.npz``."""
+    if path.suffix.lower() != ".npy" or path.stat().st_size < LAZY_FROM:
+        return None
+    with reading(path, TokenError):
+        with path.open("rb") as file:
+            shape, fortran, dtype = _header(path, file)
+            check_claim(path, shape, dtype.itemsize, path.stat().st_size - file.tell(), lazily=True)
+            offset = file.tell()
+        values = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C")
+    space = _space(path, shape, mask)
+    extra = {"dtype": dtype.str, **({"fortran": True} if fortran else {})}
+    mode = "1" if dtype.kind == "b" else "L"
+    kept = np.dtype(np.uint8) if mode == "1" else dtype.newbyteorder("=")
+    pixels = arranged(values, range(len(shape)), kept, str(path))
+    grid = Grid(spacing=(1.0,) * space)
+    return Picture(pixels=pixels, space=space, grid=grid, mode=mode, extra=extra)
+
+
 def _space(path: Path, shape: tuple[int, ...], mask: bool) -> int:
     if len(shape) == 2:
         return 2
@@ -69,6 +89,17 @@ def _read_npy(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
 
 def _array(path: Path, file: BinaryIO | Any, stored: int) -> NDArray[Any]:
     """An array behind its header, whose size is looked at first."""
+    shape, fortran, dtype = _header(path, file)
+    size = check_claim(path, shape, dtype.itemsize, stored)
+    data = file.read(size)
+    if len(data) < size:
+        raise broken(path, "it ends early")
+    values: NDArray[Any] = np.frombuffer(data, dtype=dtype)
+    return values.reshape(shape[::-1]).T if fortran else values.reshape(shape)
+
+
+def _header(path: Path, file: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran's order, and type; the file stands at the first value then."""
     version = np.lib.format.read_magic(file)
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -79,12 +110,7 @@ def _array(path: Path, file: BinaryIO | Any, stored: int) -> NDArray[Any]:
     shape, fortran, dtype = readers[version](file)
     if dtype.hasobject or dtype.kind not in "uifb":
         raise FormatError(f"{path} holds values of type {dtype}; expected an array of whole numbers or floats.")
-    size = check_claim(path, shape, dtype.itemsize, stored)
-    data = file.read(size)
-    if len(data) < size:
-        raise broken(path, "it ends early")
-    values: NDArray[Any] = np.frombuffer(data, dtype=dtype)
-    return values.reshape(shape[::-1]).T if fortran else values.reshape(shape)
+    return shape, fortran, dtype
 
 
 def _read_npz(path: Path, mask: bool) -> tuple[NDArray[Any], dict[str, Any]]:

@@ -17,6 +17,7 @@ import zarr
 from src_core.errors import FormatError
 from src_core.io.geometry import check_spacing
 from src_core.io.guard import broken, check_claim, check_inside, check_tree, reading, whole
+from src_core.io.lazy import LAZY_FROM, arranged
 from src_core.io.picture import Grid, Picture
 
 if TYPE_CHECKING:
@@ -56,27 +57,86 @@ def read(path: Path, *, mask: bool = False) -> Picture:
     """
     with reading(path):
         check_tree(path)
-        folder = _labels(path) if mask else path
-        attributes, version = _attributes(folder)
-        multiscale = _multiscale(path, attributes)
-        axes = _axes(path, multiscale)
+        store = _Store(path, mask)
+        pixels = _pixels(store)
+        order, kept = _order(path, store.array.shape, store.axes, mask)
+        single = tuple(k for k in range(pixels.ndim) if k not in order)
+        ordered = np.ascontiguousarray(pixels.transpose([*order, *single]).reshape([pixels.shape[k] for k in order]))
+    return store.picture(ordered, kept)
+
+
+def open_lazily(path: Path, *, mask: bool = False) -> Picture | None:
+    """Open a large store without reading it; None when it is small."""
+    with reading(path):
+        store = _Store(path, mask)
+        if store.array.nbytes < LAZY_FROM:
+            return None
+        check_tree(path)
+        store.check_claim(lazily=True)
+        order, kept = _order(path, store.array.shape, store.axes, mask)
+    dtype = store.array.dtype.newbyteorder("=")
+    return store.picture(arranged(_Guarded(path, store.array), order, dtype, str(path)), kept)
+
+
+class _Guarded:
+    """A zarr array whose faults are told in a sentence."""
+
+    def __init__(self, path: Path, array: zarr.Array[Any]) -> None:
+        self.shape = array.shape
+        self._path, self._array = path, array
+
+    def __getitem__(self, place: tuple[slice, ...]) -> Any:
+        with reading(self._path):
+            return self._array[place]
+
+
+class _Store:
+    """What a store says of its largest level.
+
+    Parameters
+    ----------
+    path : Path
+    mask : bool
+        Take its labels.
+    """
+
+    def __init__(self, path: Path, mask: bool) -> None:
+        self.path = path
+        self.folder = _labels(path) if mask else path
+        self.attributes, self.version = _attributes(self.folder)
+        multiscale = _multiscale(path, self.attributes)
+        self.axes = _axes(path, multiscale)
         levels = [str(level["path"]) for level in multiscale["datasets"]]
-        described = [_described(folder, level) for level in levels]
-        pixels = _pixels(folder, levels[0], version)
-        if pixels.ndim != len(axes):
-            raise broken(path, f"{len(axes)} axes are named and there are {pixels.ndim}")
-        spacing, unit = _spacing(path, multiscale, axes)
-        pixels, kept = _ordered(path, pixels, axes, mask)
-    space = 3 if "z" in kept else 2
-    extra = {
-        "version": version,
-        "attributes": attributes,
-        "levels": described,
-        "axes": axes,
-    }
-    sides = tuple(spacing[axes.index(axis)] for axis in "zyx"[-space:])
-    grid = Grid(spacing=check_spacing(sides, path), unit=unit)
-    return Picture(pixels=pixels, space=space, grid=grid, extra=extra, labels=_names(attributes))
+        self.described = [_described(self.folder, level) for level in levels]
+        self.level = self.folder / levels[0]
+        self.array = zarr.open_array(str(self.level), mode="r", zarr_format=self.version)
+        if self.array.dtype.kind not in "uifb":
+            raise FormatError(f"{path} holds values of type {self.array.dtype}; expected whole numbers or floats.")
+        if self.array.ndim != len(self.axes):
+            raise broken(path, f"{len(self.axes)} axes are named and there are {self.array.ndim}")
+        self.spacing, self.unit = _spacing(path, multiscale, self.axes)
+
+    def check_claim(self, *, lazily: bool = False) -> None:
+        """Compare its size with that of its files."""
+        array, folder = self.array, self.folder
+        files = [file.stat().st_size for file in self.level.rglob("*") if file.is_file()]
+        chunks = math.prod(array.chunks) * array.dtype.itemsize
+        check_claim(folder, array.chunks, array.dtype.itemsize, sum(files) * RATIO)
+        most = max(sum(files) * RATIO, chunks * len(files))
+        check_claim(folder, array.shape, array.dtype.itemsize, most, lazily=lazily)
+
+    def picture(self, pixels: Any, kept: str) -> Picture:
+        """The image with these pixels, on the axes ``kept``."""
+        space = 3 if "z" in kept else 2
+        extra = {
+            "version": self.version,
+            "attributes": self.attributes,
+            "levels": self.described,
+            "axes": self.axes,
+        }
+        sides = tuple(self.spacing[self.axes.index(axis)] for axis in "zyx"[-space:])
+        grid = Grid(spacing=check_spacing(sides, self.path), unit=self.unit)
+        return Picture(pixels=pixels, space=space, grid=grid, extra=extra, labels=_names(self.attributes))
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -140,15 +200,9 @@ def _described(folder: Path, level: str) -> dict[str, Any]:
     raise broken(folder, f"its level {level[:80]!r} is missing")
 
 
-def _pixels(folder: Path, level: str, version: int) -> NDArray[Any]:
-    array = zarr.open_array(str(folder / level), mode="r", zarr_format=version)
-    if array.dtype.kind not in "uifb":
-        raise FormatError(f"{folder} holds values of type {array.dtype}; expected whole numbers or floats.")
-    files = [file.stat().st_size for file in (folder / level).rglob("*") if file.is_file()]
-    chunks = math.prod(array.chunks) * array.dtype.itemsize
-    check_claim(folder, array.chunks, array.dtype.itemsize, sum(files) * RATIO)
-    check_claim(folder, array.shape, array.dtype.itemsize, max(sum(files) * RATIO, chunks * len(files)))
-    values = np.asarray(array[...])
+def _pixels(store: _Store) -> NDArray[Any]:
+    store.check_claim()
+    values = np.asarray(store.array[...])
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
@@ -169,18 +223,15 @@ def _spacing(path: Path, multiscale: Mapping[str, Any], axes: str) -> tuple[list
     return [side * factor if axis in "zyx" else side for side, axis in zip(steps, axes, strict=True)], "mm"
 
 
-def _ordered(path: Path, pixels: NDArray[Any], axes: str, mask: bool) -> tuple[NDArray[Any], str]:
-    """Slices first, channels last; axes of length one that are neither are dropped."""
-    keep = [k for k, axis in enumerate(axes) if axis in "zyx" or pixels.shape[k] > 1]
-    kept = "".join(axes[k] for k in keep)
+def _order(path: Path, shape: tuple[int, ...], axes: str, mask: bool) -> tuple[list[int], str]:
+    """Axes with slices first and channels last, and what is kept; those of length one that are neither are dropped."""
+    kept = "".join(axis for k, axis in enumerate(axes) if axis in "zyx" or shape[k] > 1)
     if "t" in kept or (mask and "c" in kept):
         axis, what = ("t", "time points") if "t" in kept else ("c", "channels")
         raise FormatError(
-            f"{path} has {pixels.shape[axes.index(axis)]} {what}; expected one {'mask' if mask else 'image or stack'}."
+            f"{path} has {shape[axes.index(axis)]} {what}; expected one {'mask' if mask else 'image or stack'}."
         )
-    pixels = pixels.reshape([pixels.shape[k] for k in keep])
-    order = [kept.index(axis) for axis in "zyxc" if axis in kept]
-    return np.ascontiguousarray(pixels.transpose(order)), kept
+    return [axes.index(axis) for axis in "zyxc" if axis in kept], kept
 
 
 def _names(attributes: Mapping[str, Any]) -> dict[int, tuple[str, str]]:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
 Affine = tuple[tuple[float, float, float, float], ...]
 """4 x 4: from an index ``(z, y, x, 1)`` to a place ``(right, anterior, superior, 1)``; mm."""
 
@@ -41,6 +39,7 @@ class Picture:
     ----------
     pixels : array, (H, W), (H, W, channels), (Z, H, W) or (Z, H, W, channels)
         In the file's own type, native byte order. Axes are in the order of the file, slowest first; none is flipped.
+        Of a large file that was opened with :func:`~src_core.io.formats.opened` a LazyArray, which gives boxes.
     space : int
         How many of the axes are space: 2 or 3; one more is channels.
     grid : Grid
@@ -52,7 +51,7 @@ class Picture:
         Names and colours (``#rrggbb`` or empty) of mask values, where the file has them.
     """
 
-    pixels: NDArray[Any]
+    pixels: Any
     space: int
     grid: Grid
     mode: str = "L"

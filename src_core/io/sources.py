@@ -12,10 +12,11 @@ from src_core.data.case import IGNORE, MaskEncoding
 from src_core.data.classes import ClassTable, MaskValues, infer_classes, read_classes
 from src_core.errors import FormatError, InputError, MaskValueError, PairingError
 from src_core.io.finding import find
-from src_core.io.formats import NEW, entry_of, read, suffix_of, usual_format
+from src_core.io.formats import NEW, entry_of, opened, read, suffix_of, usual_format
 from src_core.io.geometry import find_turn, spread, turn_to_image, volume
 from src_core.io.images import grey
 from src_core.io.instances import one_class
+from src_core.io.lazy import LazyArray, first_slice, strips
 from src_core.io.picture import Grid, Picture
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Placed:
 
     Attributes
     ----------
-    values : array, (H, W) or (Z, H, W)
+    values : array or LazyArray, (H, W) or (Z, H, W)
         File values.
     file : Picture
         As it was read.
@@ -61,7 +62,7 @@ class Placed:
         How it was turned.
     """
 
-    values: NDArray[Any]
+    values: Any
     file: Picture
     turn: dict[str, list[int]] | None
 
@@ -148,14 +149,16 @@ def _look(
         if path is None:
             continue
         try:
-            mask = read_mask(path)
+            mask = open_mask(path)
             labels |= mask.labels
             if image is not None:
                 place(mask, image, path, pair.image)
+            parts = strips(mask.pixels, mask.space)
             if table is None:
-                found.append(MaskValues.of(mask.pixels, str(path)))
+                found.append(MaskValues.sum_of([MaskValues.of(part, str(path)) for part in parts]))
             else:
-                table.encode(mask.pixels, str(path))
+                for part in parts:
+                    table.encode(part, str(path))
         except (FormatError, MaskValueError) as error:
             problems.append(str(error))
     return found
@@ -170,22 +173,22 @@ def _checked(path: Path, picture: Picture) -> Picture:
     kind = picture.pixels.dtype.kind
     if kind not in "uif":
         raise FormatError(f"{path} holds values of type {picture.pixels.dtype}; expected whole numbers or floats.")
-    if kind == "f" and not np.isfinite(picture.pixels).all():
+    if kind == "f" and not all(np.isfinite(part).all() for part in strips(picture.pixels, picture.space)):
         raise FormatError(f"{path} holds values that are no numbers (NaN or infinite); replace them first.")
     return picture
 
 
 def _read_channels(pair: Pair) -> Picture:
     """The image of a pair as its file has it; further files are further channels."""
-    image = _checked(pair.image, read(pair.image))
-    parts = [image.pixels]
+    image = _checked(pair.image, opened(pair.image))
+    if not pair.more:
+        return image
+    parts = [np.asarray(image.pixels)]
     for path in pair.more:
         other = _checked(path, read(path))
         if find_turn(image, other, pair.image, path) is not None or other.pixels.ndim != image.pixels.ndim:
             raise FormatError(f"{path.name} is stored otherwise than {pair.image.name}; save all channels alike.")
         parts.append(other.pixels)
-    if len(parts) == 1:
-        return image
     return replace(image, pixels=np.stack(parts, axis=-1) if image.channels == 1 else np.concatenate(parts, axis=-1))
 
 
@@ -193,7 +196,7 @@ def _flat(picture: Picture) -> Picture:
     if picture.space == 2 or picture.shape[0] != 1:
         return picture
     grid = replace(picture.grid, spacing=picture.grid.spacing[1:])
-    return replace(picture, pixels=picture.pixels[0], space=2, grid=grid)
+    return replace(picture, pixels=first_slice(picture.pixels), space=2, grid=grid)
 
 
 def read_mask(path: Path) -> Picture:
@@ -204,9 +207,18 @@ def read_mask(path: Path) -> Picture:
     MaskValueError
         If it is a colour image.
     """
-    picture = read(path, mask=True)
+    return _one_channel(path, read(path, mask=True))
+
+
+def open_mask(path: Path) -> Picture:
+    """As :func:`read_mask`, of a large file without reading it (:func:`~src_core.io.formats.opened`)."""
+    return _one_channel(path, opened(path, mask=True))
+
+
+def _one_channel(path: Path, picture: Picture) -> Picture:
     pixels = picture.pixels
     if pixels.ndim > picture.space:
+        pixels = np.asarray(pixels)
         pixels = grey(pixels) if picture.space == 2 else pixels
     if pixels.ndim > picture.space:
         raise MaskValueError(
@@ -226,7 +238,10 @@ def place(mask: Picture, image: Picture, mask_path: Path | str, image_path: Path
     if mask.extra.get("partial"):
         mask = spread(image, mask)
     turn = find_turn(image, mask, image_path, mask_path)
-    values = turn_to_image(volume(mask.pixels, mask.space), turn)
+    if isinstance(mask.pixels, LazyArray) and turn is None:
+        flat = mask.space == 3 and mask.shape[0] == 1
+        return Placed(first_slice(mask.pixels) if flat else mask.pixels, mask, None)
+    values = turn_to_image(volume(np.asarray(mask.pixels), mask.space), turn)
     return Placed(values[0] if values.shape[0] == 1 else values, mask, turn)
 
 
@@ -288,7 +303,7 @@ def numbers_of(case: CaseInfo) -> NDArray[Any]:
     path = Path(case.mask_path)
     if not path.exists():
         raise InputError(f"The mask {path} is not there any more, so its objects cannot be numbered; put it back.")
-    values = _place_on(case, path).values
+    values: NDArray[Any] = _place_on(case, path).values
     return values.astype(np.int64) if values.dtype.kind == "f" else values
 
 
@@ -310,17 +325,35 @@ def load(pair: Pair, table: ClassTable) -> dict[str, Any]:
         "image_path": str(pair.image.resolve()),
         "mask_path": "",
     }
-    masks = {path: place(read_mask(path), file, path, pair.image) for path in (pair.mask, pair.clean) if path}
+    masks = {path: place(open_mask(path), file, path, pair.image) for path in (pair.mask, pair.clean) if path}
     if pair.clean is not None:
-        facts["clean"] = table.encode(masks[pair.clean].values, str(pair.clean))
+        facts["clean"] = _encoded(table, masks[pair.clean].values, str(pair.clean))
     if pair.mask is not None:
         facts["mask_path"] = str(pair.mask.resolve())
-        facts["given"] = table.encode(masks[pair.mask].values, str(pair.mask))
+        facts["given"] = _encoded(table, masks[pair.mask].values, str(pair.mask))
     else:
-        facts["given"] = np.full(image.shape, IGNORE, dtype=np.uint8)
+        facts["given"] = _unlabelled(image)
     like = pair.mask or pair.clean
     facts["encoding"] = mask_encoding(like, masks[like], table, image.grid) if like else _new_encoding(image, table)
     return facts
+
+
+def _encoded(table: ClassTable, values: Any, where: str) -> Any:
+    if isinstance(values, LazyArray):
+        return values.mapped(lambda part: table.encode(part, where), np.uint8)
+    return table.encode(values, where)
+
+
+def _unlabelled(image: Picture) -> Any:
+    """No label anywhere."""
+    if isinstance(image.pixels, LazyArray):
+        edges = "of an image without mask"
+        return LazyArray(image.shape, np.uint8, lambda place: _no_label([one.stop - one.start for one in place]), edges)
+    return _no_label(image.shape)
+
+
+def _no_label(shape: Sequence[int]) -> NDArray[np.uint8]:
+    return np.full(shape, IGNORE, dtype=np.uint8)
 
 
 def _new_encoding(image: Picture, table: ClassTable) -> MaskEncoding:

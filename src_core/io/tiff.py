@@ -8,20 +8,23 @@ tiles, resolution, byte order and type.
 from __future__ import annotations
 
 import logging
+import math
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
+import zarr
 
 from src_core.errors import FormatError
 from src_core.io.geometry import check_spacing
 from src_core.io.guard import broken, check_claim, reading, whole
+from src_core.io.lazy import LAZY_FROM, arranged
 from src_core.io.picture import Grid, Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -76,6 +79,53 @@ def read(path: Path, *, mask: bool = False) -> Picture:
     return Picture(pixels=pixels, space=space, grid=grid, mode=mode, extra=extra)
 
 
+def open_lazily(path: Path, *, mask: bool = False) -> Picture | None:
+    """Open a large file without reading it; None when it is small, or in pieces that are too large for that."""
+    with reading(path), _complaints(path) as found, tifffile.TiffFile(path, _multifile=False) as file:
+        picture = _lazily(path, file)
+    return None if found else picture  # reading it whole tells what is wrong
+
+
+class _Boxes:
+    """The first series of a file, which is open only while a box is read: nobody has to close it."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self._path = path
+
+    def __getitem__(self, place: tuple[slice, ...]) -> Any:
+        path = self._path
+        with reading(path), _complaints(path) as found, tifffile.TiffFile(path, _multifile=False) as file:
+            values = zarr.open_array(file.series[0].aszarr(level=0), mode="r")[place]
+            if found:
+                raise broken(path)
+        return values
+
+
+def _lazily(path: Path, file: Any) -> Picture | None:
+    """The first series of a file."""
+    series = _series(path, file)
+    page: Any = series.keyframe
+    if series.nbytes < LAZY_FROM or _is_short(file, series) or any(item is None for item in series.pages):
+        return None
+    piece = math.prod(page.chunks) * series.dtype.itemsize
+    if piece > LAZY_FROM or series.dtype == bool:
+        return None
+    ratio = 1 if page.compression == 1 else MAX_RATIO
+    check_claim(path, page.chunks, series.dtype.itemsize)
+    check_claim(path, series.shape, series.dtype.itemsize, path.stat().st_size * ratio, lazily=True)
+    keep = _kept(path, series.shape, series.axes)
+    axes = "".join(series.axes[k] for k in keep)
+    order, space, opaque = _order(path, [series.shape[k] for k in keep], axes)
+    source = _Boxes(path, series.shape)
+    pixels = arranged(source, [keep[k] for k in order], series.dtype.newbyteorder("="), str(path), channels=opaque)
+    pixels = pixels if opaque != 1 else pixels.without_last()
+    sides, unit = _spacing(file, page)
+    grid = Grid(spacing=check_spacing(sides[-space:], path), unit=unit)
+    extra = {**_layout(file, series, page), "axes": axes}
+    return Picture(pixels=pixels, space=space, grid=grid, mode="RGB" if pixels.ndim > space else "L", extra=extra)
+
+
 @contextmanager
 def _complaints(path: Path) -> Iterator[list[str]]:
     """Errors that tifffile only logs, such as pages that are missing; they are not logged then."""
@@ -126,31 +176,46 @@ def _series(path: Path, file: Any) -> Any:
 
 def _without_single(path: Path, pixels: NDArray[Any], axes: str) -> tuple[NDArray[Any], str]:
     """The array without axes of length one that are neither of the slice."""
-    keep = [k for k, side in enumerate(pixels.shape) if side > 1 or axes[k] in "YX"]
+    keep = _kept(path, pixels.shape, axes)
+    return pixels.reshape([pixels.shape[k] for k in keep]), "".join(axes[k] for k in keep)
+
+
+def _kept(path: Path, shape: tuple[int, ...], axes: str) -> list[int]:
+    """Axes that are of the slice, or longer than one."""
+    keep = [k for k, side in enumerate(shape) if side > 1 or axes[k] in "YX"]
     wrong = [axes[k] for k in keep if axes[k] not in f"{SLICES}CSYX"]
     if wrong:
-        count = pixels.shape[axes.index(wrong[0])]
+        count = shape[axes.index(wrong[0])]
         what = "time points" if wrong[0] == "T" else f"entries along an axis {wrong[0]!r}"
         raise FormatError(f"{path} has {count} {what}; expected one image or stack a file; save them as single files.")
-    return pixels.reshape([pixels.shape[k] for k in keep]), "".join(axes[k] for k in keep)
+    return keep
 
 
 def _ordered(path: Path, pixels: NDArray[Any], axes: str) -> tuple[NDArray[Any], int]:
     """The array with its slices first and its channels last, and how many axes are space."""
+    order, space, opaque = _order(path, pixels.shape, axes)
+    ordered = pixels.transpose(order)
+    if opaque is not None:
+        ordered = ordered[..., :opaque]
+        ordered = ordered[..., 0] if opaque == 1 else ordered
+    return np.ascontiguousarray(ordered), space
+
+
+def _order(path: Path, shape: Sequence[int], axes: str) -> tuple[list[int], int, int | None]:
+    """Axes with slices first and channels last, how many are space, and how many channels are no opacity.
+
+    The last is None where all channels are taken.
+    """
     slices = [k for k, axis in enumerate(axes) if axis in SLICES]
     channels = [k for k, axis in enumerate(axes) if axis in "CS"]
     if len(slices) > 1 or len(channels) > 1 or "Y" not in axes or "X" not in axes:
         raise FormatError(
-            f"{path} has the axes {axes} ({' x '.join(map(str, pixels.shape))}); expected slices, height, width and "
+            f"{path} has the axes {axes} ({' x '.join(map(str, shape))}); expected slices, height, width and "
             "at most one axis of channels."
         )
     order = [*slices, axes.index("Y"), axes.index("X"), *channels]
-    ordered = pixels.transpose(order)
-    space = 2 + len(slices)
-    if channels and axes[channels[0]] == "S" and ordered.shape[-1] in (2, 4):
-        ordered = ordered[..., : ordered.shape[-1] - 1]  # the last one is opacity
-        ordered = ordered[..., 0] if ordered.shape[-1] == 1 else ordered
-    return np.ascontiguousarray(ordered), space
+    opacity = bool(channels) and axes[channels[0]] == "S" and shape[channels[0]] in (2, 4)
+    return order, 2 + len(slices), shape[channels[0]] - 1 if opacity else None  # the last one is opacity
 
 
 # ------------------------------------------------------------------ facts of the file

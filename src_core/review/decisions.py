@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src_core.data.case import IGNORE, Box, Verified, is_verified
-from src_core.store.create import kinds_of
+from src_core.store.import_masks import kinds_of
 from src_core.store.journal import Action, Change, Patch
 
 if TYPE_CHECKING:

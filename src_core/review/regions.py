@@ -189,13 +189,27 @@ def rest_of(
 ) -> Rest:
     """Sums over the labelled pixels that nobody vouches for and that are in no region."""
     left = (numbers == 0) & ~is_verified(verified) & (label != IGNORE)
+    return rounded_rest(rest_sums(left, trust, label, below))
+
+
+def rest_sums(
+    left: NDArray[np.bool_], trust: NDArray[np.float32], label: NDArray[np.uint8], below: float = BELOW
+) -> NDArray[np.float64]:
+    """The numbers of a :class:`Rest`, in its order, over the pixels that are left; those of parts add up."""
     low = left & (trust < below)
     high = left & ~low
     wrong = 1.0 - trust.astype(np.float64)
+    foreground = np.count_nonzero((label > 0) & (label != IGNORE))
+    return np.array([low.sum(), wrong[low].sum(), high.sum(), wrong[high].sum(), foreground], dtype=np.float64)
+
+
+def rounded_rest(sums: NDArray[np.float64]) -> Rest:
+    """From the sums over all parts."""
+    low, low_wrong, high, high_wrong, foreground = map(float, sums)
     return Rest(
-        doubted_pixels=int(low.sum()),
-        doubted_wrong=round(float(wrong[low].sum()), 3),
-        trusted_pixels=int(high.sum()),
-        trusted_wrong=round(float(wrong[high].sum()), 3),
-        foreground=int(np.count_nonzero((label > 0) & (label != IGNORE))),
+        doubted_pixels=int(low),
+        doubted_wrong=round(low_wrong, 3),
+        trusted_pixels=int(high),
+        trusted_wrong=round(high_wrong, 3),
+        foreground=int(foreground),
     )

@@ -60,6 +60,12 @@ class ArrayStore:
         for name, values in arrays.items():
             chunks.write_array(self._folder(case_id, name), values)
 
+    def start(self, case_id: int, kinds: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> None:
+        """Begin the arrays of a new case, by name with shape and type; all of their boxes are to be written then."""
+        chunks.write_group(self._folder(case_id))
+        for name, (shape, dtype) in kinds.items():
+            self._open[case_id, name] = chunks.new_array(self._folder(case_id, name), shape, dtype)
+
     def replace(self, case_id: int, name: str, values: NDArray[Any]) -> None:
         """Write an array anew in place of one that is damaged, missing, or of an older version."""
         folder, beside = self._folder(case_id, name), self._folder(case_id, name + ".partial")
@@ -103,6 +109,10 @@ class ArrayStore:
             self.replace(case_id, name, whole)
         except (FileNotFoundError, ValueError) as error:
             raise self._damaged(case_id, name) from error
+
+    def fill(self, case_id: int, name: str, box: Box, values: NDArray[Any]) -> None:
+        """Write whole chunks of an array that was started."""
+        self._array(case_id, name).write(box, values)
 
     def touched(self) -> set[Path]:
         """Files that were written since this was asked last."""

@@ -78,10 +78,30 @@ def write_array(folder: Path, values: NDArray[Any]) -> None:
         If the disk is full or may not be written; what was written stays then.
     """
     values = np.asarray(values)
-    values = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    new_array(folder, values.shape, values.dtype).write(Box.whole(values.shape), values)
+
+
+def new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkedArray:
+    """Describe an array whose values are written afterwards, every chunk of it.
+
+    Raises
+    ------
+    OSError
+        As of :func:`write_array`.
+    """
     folder.mkdir(parents=True)
-    (folder / METADATA).write_text(json.dumps(_describe(values.shape, values.dtype)), encoding="utf-8")
-    ChunkedArray(folder).write(Box.whole(values.shape), values)
+    facts = _describe(shape, dtype.newbyteorder("<"))
+    (folder / METADATA).write_text(json.dumps(facts), encoding="utf-8")
+    return ChunkedArray(folder)
+
+
+def strip_boxes(shape: tuple[int, ...]) -> list[Box]:
+    """Boxes of whole chunks, beside each other along the first axis, that cover an array in the order of its values."""
+    rows = chunk_shape(shape)[0]
+    return [
+        Box((start, *(0,) * (len(shape) - 1)), (min(start + rows, shape[0]), *shape[1:]))
+        for start in range(0, shape[0], rows)
+    ]
 
 
 def _describe(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from src_core.data.case import IGNORE, Box, CaseInfo, ClassInfo, MaskEncoding, Verified
+from src_core.data.case import Box, CaseInfo, ClassInfo, MaskEncoding
 from src_core.errors import InputError, ProjectLockedError, storage_errors
+from src_core.io.lazy import LazyArray
 from src_core.io.sources import check_folders, load
 from src_core.store import arrays, database, history, tables
 from src_core.store.durable import sync_file, sync_tree
-from src_core.store.journal import Action, Change, Patch, pack
+from src_core.store.import_masks import add_in_strips, kinds_of, record_import
+from src_core.store.journal import Patch
 from src_core.store.lock import WriteLock
 from src_core.store.names import default_author, project_path
 from src_core.store.project import Project
+from src_core.store.tables import digest_of
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +35,10 @@ class NewCase:
     Attributes
     ----------
     name : str
-    image : array, (H, W), (H, W, channels), (Z, H, W) or (Z, H, W, channels)
-    given : array, uint8, (H, W) or (Z, H, W)
+    image : array or LazyArray, (H, W), (H, W, channels), (Z, H, W) or (Z, H, W, channels)
+    given : array or LazyArray, uint8, (H, W) or (Z, H, W)
         Class index, 255 where there is no label.
-    clean : array, uint8, as ``given``, optional
+    clean : array or LazyArray, uint8, as ``given``, optional
         A trusted mask: the image is verified everywhere it has a label.
     spacing : tuple of float, optional
         One a space axis, in the order of the array; 1 each when left out.
@@ -48,9 +49,9 @@ class NewCase:
     """
 
     name: str
-    image: NDArray[Any]
-    given: NDArray[np.uint8]
-    clean: NDArray[np.uint8] | None = None
+    image: Any
+    given: Any
+    clean: Any = None
     spacing: tuple[float, ...] = ()
     unit: str = "px"
     image_path: str = ""
@@ -58,15 +59,6 @@ class NewCase:
     encoding: MaskEncoding = field(
         default_factory=lambda: MaskEncoding(suffix=".png", dtype="uint8", values={0: 0, 1: 255})
     )
-
-
-def kinds_of(given: NDArray[np.uint8], label: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """How pixels are verified when a person says that ``label`` is right and ``given`` was there before."""
-    same = label == given
-    kinds = np.where(same, np.uint8(Verified.CONFIRMED), np.uint8(Verified.CORRECTED))
-    kinds[same & (label == 0)] = Verified.BACKGROUND
-    kinds[label == IGNORE] = Verified.NO
-    return kinds
 
 
 def build_project(
@@ -177,21 +169,17 @@ def _add(db: sqlite3.Connection, store: arrays.ArrayStore, case_id: int, case: N
         mask_path=case.mask_path,
         encoding=case.encoding,
     )
-    tables.add_case(db, info, {"image": case.image, "given": case.given})
+    if any(isinstance(values, LazyArray) for values in (case.image, case.given, case.clean)):
+        add_in_strips(db, store, info, case, author)
+        return
+    tables.add_case(db, info, {"image": digest_of(case.image), "given": digest_of(case.given)})
     label = case.given if case.clean is None else case.clean
     kinds = np.zeros_like(case.given) if case.clean is None else kinds_of(case.given, case.clean)
     store.add(case_id, {"image": case.image, "given": case.given, "label": label, "verified": kinds})
     if case.clean is not None:
-        _record_import(db, case_id, case.given, Patch(Box.whole(info.shape), label, kinds), author)
-
-
-def _record_import(db: sqlite3.Connection, case_id: int, given: NDArray[np.uint8], patch: Patch, author: str) -> None:
-    """A trusted mask is the first row of an image's record, so that replaying the record gives the current mask."""
-    before = pack(given, np.zeros_like(given))
-    change = Change(case_id, Action.IMPORT, patch, note="trusted mask")
-    pixels = int(np.count_nonzero(given != patch.label))
-    history.insert(db, change, author, before, pack(patch.label, patch.verified), None, pixels)
-    tables.set_counts(db, case_id, patch.verified)
+        patch = Patch(Box.whole(info.shape), label, kinds)
+        record_import(db, case_id, case.given, patch, author)
+        tables.set_counts(db, case_id, patch.verified)
 
 
 def _check(case: NewCase) -> None:

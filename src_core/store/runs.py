@@ -351,6 +351,13 @@ class ScoreWriter:
             for name, values in maps.items():
                 chunks.write_array(folder / name, values)
 
+    def start(self, case_id: int, kinds: Mapping[str, tuple[tuple[int, ...], Any]]) -> dict[str, chunks.ChunkedArray]:
+        """Begin the maps of a case, by name with shape and dtype, to be written box by box."""
+        folder = self._partial / f"cases/{case_id:06d}"
+        with storage_errors(self._partial, "The scores before are still there."):
+            chunks.write_group(folder)
+            return {name: chunks.new_array(folder / name, *kind) for name, kind in kinds.items()}
+
     def finish(self, images: Sequence[ImageScore], regions: Sequence[Region]) -> int:
         """Put the scores in place, with the rankings.
 

@@ -43,13 +43,18 @@ def read(db: sqlite3.Connection, path: Path) -> tuple[tuple[ClassInfo, ...], tup
         ) from error
 
 
-def add_case(db: sqlite3.Connection, info: CaseInfo, fixed: Mapping[str, NDArray[Any]]) -> None:
+def add_case(db: sqlite3.Connection, info: CaseInfo, digests: Mapping[str, str]) -> None:
     """Write the row of a new case, with digests of what never changes; the caller has opened the transaction."""
     values = asdict(info)
     for name in ("shape", "spacing", "encoding"):
         values[name] = json.dumps(values[name])
-    values["digests"] = json.dumps({name: digest_of(array) for name, array in fixed.items()})
+    values["digests"] = json.dumps(dict(digests))
     db.execute(f'INSERT INTO "case" ({", ".join(values)}) VALUES ({", ".join("?" * len(values))})', (*values.values(),))
+
+
+def set_digests(db: sqlite3.Connection, case_id: int, digests: Mapping[str, str]) -> None:
+    """Write the digests of a case that were not known when its row was; the caller has opened the transaction."""
+    db.execute('UPDATE "case" SET digests = ? WHERE id = ?', (json.dumps(dict(digests)), case_id))
 
 
 def set_counts(db: sqlite3.Connection, case_id: int, verified: NDArray[np.uint8]) -> None:
@@ -76,12 +81,27 @@ def digests(db: sqlite3.Connection, case_id: int) -> dict[str, str]:
     return found
 
 
+class Digest:
+    """A digest of the values of an array, its type and its shape, from parts along its first axis, in order."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype.newbyteorder("<")
+        self._digest = hashlib.blake2b(f"{self._dtype.str} {shape}".encode(), digest_size=16)
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Take up the next part."""
+        self._digest.update(np.ascontiguousarray(values, dtype=self._dtype).tobytes())
+
+    def text(self) -> str:
+        """The digest of what was taken up."""
+        return self._digest.hexdigest()
+
+
 def digest_of(values: NDArray[Any]) -> str:
     """A digest of the values of an array, its type and its shape."""
-    plain = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
-    digest = hashlib.blake2b(f"{plain.dtype.str} {plain.shape}".encode(), digest_size=16)
-    digest.update(plain.tobytes())
-    return digest.hexdigest()
+    digest = Digest(values.shape, values.dtype)
+    digest.add(values)
+    return digest.text()
 
 
 def _case(

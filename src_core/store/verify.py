@@ -8,8 +8,9 @@ import numpy as np
 
 from src_core.data.case import Verified
 from src_core.errors import ProjectDamagedError, ProjectError
+from src_core.store.chunks import strip_boxes
 from src_core.store.journal import Action
-from src_core.store.tables import digest_of
+from src_core.store.tables import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -133,8 +134,12 @@ def _problems_of_sources(project: Project, case: CaseInfo) -> Iterator[str]:
         ("image", "image", project.read_image),
         ("given", "given mask of image", project.read_given),
     ):
-        values = read(case)
-        if name in told and digest_of(values) != told[name]:
+        digest: Digest | None = None
+        for box in strip_boxes(case.shape):
+            values = read(case, box)
+            digest = digest or Digest((*case.shape, *values.shape[len(case.shape) :]), values.dtype)
+            digest.add(values)
+        if name in told and (digest is None or digest.text() != told[name]):
             yield f"The {words} {case.name} is not as it was when the project was made; restore it from a backup."
 
 

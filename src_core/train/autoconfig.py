@@ -13,18 +13,18 @@ import platform
 import shutil
 import time
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from src_core.data.case import IGNORE, vouched
 from src_core.errors import MetaDCSegError
+from src_core.train.structures import edges_of
+from src_core.train.tiles import LARGE, LONGER, windows_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from src_core.config import TrainingSettings
     from src_core.store.project import Project
     from src_core.store.runs import Run
@@ -132,10 +132,12 @@ def project_facts(project: Project) -> ProjectFacts:
     edges: list[float] = []
     foreground = labelled = 0
     for case in chosen:
-        label = project.read_label(case)
-        foreground += int(np.count_nonzero((label > 0) & (label != IGNORE)))
-        labelled += int(np.count_nonzero(label != IGNORE))
-        edges += _edges(label)
+        large = len(case.shape) == 2 and prod(case.shape) > LARGE
+        for box in windows_of(case.shape) if large else [None]:
+            label = project.read_label(case, box)
+            foreground += int(np.count_nonzero((label > 0) & (label != IGNORE)))
+            labelled += int(np.count_nonzero(label != IGNORE))
+            edges += edges_of(label)
     newest = next((rate for run in project.runs() if (rate := _measured(run)) is not None), None)
     return ProjectFacts(
         images=len(project.cases),
@@ -146,17 +148,6 @@ def project_facts(project: Project) -> ProjectFacts:
         foreground=foreground / max(labelled, 1),
         seconds_a_unit=newest,
     )
-
-
-def _edges(label: NDArray[np.uint8]) -> list[float]:
-    """Edges of squares (cubes) as large as the structures of a mask, specks of under 9 px left out, px."""
-    found: list[float] = []
-    for index in set(np.unique(label).tolist()) - {0, IGNORE}:
-        numbers, count = ndimage.label(label == index)
-        if count:
-            sizes = np.bincount(numbers.ravel())[1:]
-            found += (sizes[sizes >= 9] ** (1 / label.ndim)).tolist()
-    return found
 
 
 def _measured(run: Run) -> float | None:
@@ -321,6 +312,13 @@ def _size(facts: ProjectFacts, machine: MachineFacts, settings: TrainingSettings
 
 def _notes(facts: ProjectFacts, settings: TrainingSettings) -> list[str]:
     notes = ["Each image is normalised by itself: clipped at its 0.5 and 99.5 percentiles, zero mean, unit spread."]
+    shrunk = None if facts.structure is None else facts.structure * settings.max_side / max(facts.longest, 1)
+    far = facts.axes == 2 and facts.longest > LONGER * settings.max_side
+    if settings.tile != "off" and far and shrunk is not None and shrunk < LEAST_STRUCTURE:
+        notes.append(
+            f"Images of {facts.longest} px are worked on in tiles, since small structures would be {shrunk:.2g} px "
+            f"across at {settings.max_side} px; scoring looks at every tile, which takes longer than the time says."
+        )
     if facts.foreground:
         notes.append(
             f"{100 * facts.foreground:.2g} % of the labelled pixels are foreground; rare classes weigh more among the "

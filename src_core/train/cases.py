@@ -9,6 +9,7 @@ Shape suffixes: I input channels, X space axes (2 or 3) of one case; sides diffe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,14 +18,17 @@ import torch
 from src_core.data.case import IGNORE, Verified
 from src_core.errors import TrainingError
 from src_core.train.dimensions import working_spacing
+from src_core.train.tile_pool import choose_tiles
+from src_core.train.tile_reader import TileReader
 from src_core.train.working import Working
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from src_core.data.case import CaseInfo
     from src_core.store.project import Project
     from src_core.train.dimensions import Dimensions
+    from src_core.train.tiles import Tiling
 
 
 @dataclass
@@ -45,6 +49,8 @@ class WorkCase:
         Values of :class:`~src_core.data.case.Verified`; 0 where the label is ``IGNORE``.
     at : int or None
         Which slice of a volume it is; None for an image, and for a volume as a whole.
+    tile : int or None
+        Which tile of a large image it is (:mod:`src_core.train.tiles`). Tiles do not overlap, and are no group.
     """
 
     info: CaseInfo
@@ -53,6 +59,7 @@ class WorkCase:
     given_X: torch.Tensor
     verified_X: torch.Tensor
     at: int | None = None
+    tile: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,10 +114,16 @@ class CaseSet:
         ``2d``, ``2.5d`` or ``3d``.
     spacing : float
         Edge of a voxel of volumes that are worked on as a whole.
+    tiling : Tiling or None
+        How large images are cut; None where none is.
+    tiles : dict of int to tuple of int
+        By case id, the tiles of a large image that are among the cases.
     """
 
     dimensions: Dimensions = "2d"
     spacing: float = 1.0
+    tiling: Tiling | None = None
+    tiles: Mapping[int, tuple[int, ...]] = MappingProxyType({})
 
     def __init__(self, cases: list[WorkCase], classes: int) -> None:
         self.cases = cases
@@ -156,13 +169,27 @@ class WorkingSet(CaseSet):
         Longest side at working resolution, px.
     dimensions : str
         What becomes of volumes (:func:`~src_core.train.dimensions.choose_dimensions`).
+    tiling : Tiling, optional
+        How large images are cut.
+    tiles : mapping of int to tuple of int, optional
+        Tiles to take, by case id; chosen by ``seed`` when left out.
+    seed : int
 
     Attributes
     ----------
     working : Working
     """
 
-    def __init__(self, project: Project, max_side: int, dimensions: Dimensions = "2d") -> None:
+    def __init__(
+        self,
+        project: Project,
+        max_side: int,
+        dimensions: Dimensions = "2d",
+        *,
+        tiling: Tiling | None = None,
+        tiles: Mapping[int, tuple[int, ...]] | None = None,
+        seed: int = 0,
+    ) -> None:
         if not project.cases:
             raise TrainingError(f"Project {project.name} has no images; add some before training.")
         self.dimensions = dimensions
@@ -174,10 +201,36 @@ class WorkingSet(CaseSet):
             max_side=max_side,
             dimensions=dimensions,
             spacing=self.spacing,
+            tiling=tiling,
         )
+        self.tiling = tiling
+        cut = [] if tiling is None else [case for case in project.cases if tiling.cuts(case)]
+        if tiling is not None:
+            chosen = {case.id: choose_tiles(project, case, tiling, len(cut), seed) for case in cut if not tiles}
+            self.tiles = dict(tiles) if tiles else chosen
+        self._readers: dict[int, TileReader] = {}
         super().__init__([each for case in project.cases for each in self._load(case)], len(project.classes))
 
+    def reader(self, case: CaseInfo) -> TileReader:
+        """Reads tiles of an image that is cut."""
+        assert self.tiling is not None
+        if case.id not in self._readers:
+            self._readers[case.id] = TileReader(self._project, case, self.tiling, self.working.channels)
+        return self._readers[case.id]
+
+    def _load_tiles(self, case: CaseInfo) -> list[WorkCase]:
+        assert self.tiling is not None
+        reader, found = self.reader(case), []
+        for number in self.tiles.get(case.id, ()):
+            box = self.tiling.box(case, number)
+            arrays = (reader.image(box), *reader.labels(box), reader.given(box))
+            image, label, verified, given = (torch.from_numpy(values) for values in arrays)
+            found.append(WorkCase(case, image, label, given, verified, tile=number))
+        return found
+
     def _load(self, case: CaseInfo) -> list[WorkCase]:
+        if self.tiling is not None and self.tiling.cuts(case):
+            return self._load_tiles(case)
         images = self.working.images(case, self._project.read_image(case))
         given = torch.from_numpy(self.working.labels(case, self._project.read_given(case)))
         label, verified = self._labels(case)
@@ -204,6 +257,11 @@ class WorkingSet(CaseSet):
             return False
         self._version = version
         for members in grouped(range(len(self.cases)), self.groups):
+            case = self.cases[members[0]]
+            if self.tiling is not None and case.tile is not None:
+                arrays = self.reader(case.info).labels(self.tiling.box(case.info, case.tile))
+                case.label_X, case.verified_X = map(torch.from_numpy, arrays)
+                continue
             label, verified = self._labels(self.cases[members[0]].info)
             for index in members:
                 case = self.cases[index]

@@ -24,8 +24,10 @@ from src_core.meta.calibration import TrustScale
 from src_core.meta.judge import Judge
 from src_core.networks.registry import build_network
 from src_core.store.reading import as_object
+from src_core.train.cases import WorkingSet
 from src_core.train.checkpoint_header import OPTIMIZER_STATE, check_header, check_shapes, check_tensor
 from src_core.train.dimensions import NEIGHBOURS
+from src_core.train.tiles import tiling_of
 from src_core.train.working import Working
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     import torch
 
     from src_core.networks.segmenter import Segmenter
+    from src_core.store.project import Project
     from src_core.train.dimensions import Dimensions
     from src_core.train.learner import Learner
 
@@ -58,7 +61,16 @@ def working_of(header: dict[str, Any]) -> Working:
         max_side=TrainingSettings.from_mapping(header["settings"]).max_side,
         dimensions=dimensions,
         spacing=float(header.get("working_spacing", 1.0)),
+        tiling=tiling_of(header.get("tiling")),
     )
+
+
+def working_set(project: Project, header: dict[str, Any]) -> WorkingSet:
+    """The images of a project as a run learned from them, the same tiles of large ones."""
+    settings = TrainingSettings.from_mapping(header["settings"])
+    tiles = {int(case): tuple(numbers) for case, numbers in header.get("tiles", {}).items()}
+    tiling = tiling_of(header.get("tiling"))
+    return WorkingSet(project, settings.max_side, dimensions_of(header), tiling=tiling, tiles=tiles, seed=settings.seed)
 
 
 def save(learner: Learner, folder: Path, epoch: int) -> Path:
@@ -90,6 +102,8 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "dimensions": learner.dimensions,
         "working_spacing": learner.working_spacing,
         "window": learner.window,
+        "tiling": None if learner.data.tiling is None else learner.data.tiling.as_mapping(),
+        "tiles": {str(case): list(numbers) for case, numbers in learner.data.tiles.items()},
         "settings": asdict(learner.settings),
         "learned": None if learner.learned is None else sorted(learner.learned | learner.data.verified_ids()),
     }

@@ -29,6 +29,7 @@ from src_core.train.learner import Learner
 from src_core.train.loop import Loop
 from src_core.train.preview import write_previews
 from src_core.train.ranks import ALONE, Ranks
+from src_core.train.tiles import choose_tiling
 from src_core.train.warm_start import start_from as begin_from
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class _Session:
         dimensions = choose_dimensions(self.settings, self.project.cases, self.device.type)
         if origin is not None and self.settings.dimensions == "auto":
             dimensions = checkpoint.dimensions_of(checkpoint.read_header(origin))
-        data = WorkingSet(self.project, self.settings.max_side, dimensions)
+        data = self._working_set(origin, dimensions, own=own)
         self.ranks.share_labels(data)
         learner = Learner(self.settings, data, self.device, self.ranks)
         first, before = 0, None
@@ -203,7 +204,7 @@ class _Session:
             begin_from(learner, self.folder.parent / source)
         if self.ranks.first:
             self._trim_history(first)
-            self._write_settings(dimensions, before)
+            self._write_settings(data, before)
         self.tell(
             "started",
             run=self.folder.name,
@@ -236,17 +237,28 @@ class _Session:
     def _device(self) -> str:
         return describe(self.device) + ("" if self.ranks.alone else f", in each of {self.ranks.size} processes")
 
+    def _working_set(self, origin: Path | None, dimensions: Dimensions, *, own: bool) -> WorkingSet:
+        """The images at working resolution; large ones as the run cut them that this one goes on or starts from."""
+        header = None if origin is None else checkpoint.read_header(origin)
+        if header is not None and (own or checkpoint.working_of(header).tiling is not None):
+            return checkpoint.working_set(self.project, header)  # evidence and helpers are of these very tiles
+        tiling = choose_tiling(self.settings, self.project)
+        if header is not None and self.settings.tile == "auto":
+            tiling = None
+        return WorkingSet(self.project, self.settings.max_side, dimensions, tiling=tiling, seed=self.settings.seed)
+
     def _before(self, source: str) -> dict[str, Any]:
         """What run.json says of the run that this one starts from."""
         path = self.folder.parent / source
         return {"run": source, "epochs": int(checkpoint.read_header(path)["epoch"]), "generation": Run(path).generation}
 
-    def _write_settings(self, dimensions: Dimensions, before: dict[str, Any] | None) -> None:
+    def _write_settings(self, data: WorkingSet, before: dict[str, Any] | None) -> None:
         record = {
             "run": self.folder.name,
             "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "settings": json.loads(self.settings.to_json()),
-            "dimensions": dimensions,
+            "dimensions": data.dimensions,
+            "tiling": None if data.tiling is None else data.tiling.as_mapping(),
             "project": {
                 "images": len(self.project.cases),
                 "classes": [info.name for info in self.project.classes],

@@ -13,6 +13,7 @@ import torch
 from skimage.transform import resize
 from torch.nn import functional
 
+from src_core.data.case import Box
 from src_core.data.slices import slice_axis
 from src_core.train.augment import sample
 from src_core.train.dimensions import NEIGHBOURS, volume_shape
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from src_core.data.slices import OnGrid
     from src_core.train.dimensions import Dimensions
+    from src_core.train.tiles import Tiling
 
 SLAB_VOXELS = 2**22
 """So many voxels of a volume are brought to full size at a time."""
@@ -99,12 +101,15 @@ class Working:
         ``2d`` and ``2.5d`` cut volumes into slices; ``3d`` leaves them whole.
     spacing : float
         Edge of a voxel of a volume that is left whole.
+    tiling : Tiling or None
+        What large images are cut by; their working resolution is that of the tiles.
     """
 
     channels: int
     max_side: int
     dimensions: Dimensions = "2d"
     spacing: float = 1.0
+    tiling: Tiling | None = None
 
     @property
     def input_channels(self) -> int:
@@ -117,6 +122,8 @@ class Working:
 
     def shape(self, grid: OnGrid) -> tuple[int, ...]:
         """Sides at working resolution; of a volume that is cut, slices first and in full number."""
+        if self.tiling is not None and self.tiling.cuts(grid):
+            return self.tiling.shape(Box.whole(tuple(grid.shape)))
         if len(grid.shape) == 2:
             return work_shape(grid.shape, self.max_side)
         if self.dimensions == "3d":

@@ -6,10 +6,12 @@ import queue
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from src_core.errors import InputError
 from src_core.infer.score import ScoredCase, collect
 from src_core.messages import Message
 from src_core.store.project import Project
 from src_core.store.run_files import held
+from src_core.train import checkpoint
 from src_core.worker.cluster import Cluster, connected
 from src_core.worker.cluster_part import Scoring, score_part
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from distributed import Future
 
+    from src_core.store.runs import Run
     from src_core.train.control import Control
 
 AHEAD = 2
@@ -63,6 +66,7 @@ def score_on_cluster(
     with Project.open(project_path) as project, ExitStack() as stack:
         run = project.run(run_name, scored=False, trained=True)
         stack.enter_context(held(run.path, "be scored"))
+        _refuse_tiles(project, run)
         folder = project.path.absolute()
         cluster = stack.enter_context(connected(address, folder))
         if cluster.notice:
@@ -75,6 +79,16 @@ def score_on_cluster(
 
         count = len(project.cases)
         return collect(project, run, spread(cluster, begin, count), count, listener=listener, control=control)
+
+
+def _refuse_tiles(project: Project, run: Run) -> None:
+    tiling = checkpoint.working_of(checkpoint.read_header(run.path)).tiling
+    large = [] if tiling is None else [case.name for case in project.cases if tiling.cuts(case)]
+    if large:
+        raise InputError(
+            f"{large[0]} is so large that run {run.name} works on it in tiles, which are scored on one machine so far; "
+            "score it without --dask."
+        )
 
 
 def spread(cluster: Cluster, begin: Callable[[int], Future], count: int) -> Iterator[ScoredCase]:

@@ -25,6 +25,7 @@ from src_core.train.autoconfig import (
     time_words,
     units,
 )
+from src_core.train.structures import edges_of
 
 BASE = PRESETS["standard"]
 FACTS = ProjectFacts(
@@ -144,7 +145,7 @@ def test_facts_are_read_from_images_and_runs(make_project, tiny):
 def test_structures_are_measured_by_their_area():
     label = np.zeros((40, 40), np.uint8)
     label[1:5, 1:5], label[10:20, 10:20], label[30, 30], label[35:, 35:] = 1, 2, 1, 255
-    assert sorted(autoconfig._edges(label)) == [4.0, 10.0]
+    assert sorted(edges_of(label)) == [4.0, 10.0]
 
 
 # ------------------------------------------------------------------ the command and the form

@@ -1,0 +1,85 @@
+"""Tiles of a large image, read from the project when they are asked for; no more than a tile is in memory.
+
+Shape suffixes: I input channels, X space axes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from src_core.data.case import IGNORE, Verified
+from src_core.train.tiles import windows_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from src_core.data.case import Box, CaseInfo
+    from src_core.store.project import Project
+    from src_core.train.tiles import Tiling
+
+OVERVIEW = 512
+OVERVIEWS = 36
+"""So many windows of an image, with sides of so many px, tell how its intensities are spread."""
+
+
+class TileReader:
+    """Reads tiles of one image at working resolution.
+
+    Intensities are normalised as those of smaller images are, by clipping, mean and spread of the image; these are
+    found in windows that are spread over it.
+
+    Parameters
+    ----------
+    project : Project
+    case : CaseInfo
+        An image.
+    tiling : Tiling
+    channels : int
+        Of the image of the project that has most.
+    """
+
+    def __init__(self, project: Project, case: CaseInfo, tiling: Tiling, channels: int) -> None:
+        self._project, self.case, self._tiling, self._channels = project, case, tiling, channels
+        windows = windows_of(case.shape, OVERVIEW, OVERVIEWS)
+        seen = np.concatenate([project.read_image(case, box).ravel() for box in windows]).astype(np.float32)
+        self._low, self._high = np.percentile(seen, (0.5, 99.5)).astype(np.float32)
+        seen = np.clip(seen, self._low, self._high)
+        self._mean = np.float32(seen.mean())
+        self._spread = np.float32(max(float(seen.std()), 1e-6))
+
+    def image(self, box: Box) -> NDArray[np.float32]:
+        """A box of the image, ``(I, X)``, normalised; px of the image, starting at a multiple of the step."""
+        values = np.asarray(self._project.read_image(self.case, box), dtype=np.float32)
+        values = values[..., None] if values.ndim == len(box.start) else values
+        values = (np.clip(values, self._low, self._high) - self._mean) / self._spread
+        if values.shape[-1] < self._channels:
+            values = np.repeat(values[..., :1], self._channels, axis=-1)
+        return block_means(np.ascontiguousarray(np.moveaxis(values, -1, 0)), self._tiling.step)
+
+    def given(self, box: Box) -> NDArray[np.uint8]:
+        """Labels of the source mask, uint8, ``(X)``."""
+        return centres(self._project.read_given(self.case, box), self._tiling.step)
+
+    def labels(self, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Current label and how it was verified, uint8, ``(X)``; what teaches nothing counts as not verified."""
+        label, verified = (centres(values, self._tiling.step) for values in self._project.read_labels(self.case, box))
+        verified[(label == IGNORE) | (verified == Verified.UNSURE)] = Verified.NO
+        return label, verified
+
+
+def block_means(values_IX: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """Means of blocks of ``step`` x ``step`` px; the last ones of a side may be smaller."""
+    if step == 1:
+        return values_IX
+    channels, rows, columns = values_IX.shape
+    padded = np.pad(values_IX, ((0, 0), (0, -rows % step), (0, -columns % step)), mode="edge")
+    blocks = padded.reshape(channels, padded.shape[1] // step, step, padded.shape[2] // step, step)
+    return np.ascontiguousarray(blocks.mean(axis=(2, 4)), dtype=np.float32)
+
+
+def centres(labels: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+    """The label in the middle of each block of ``step`` x ``step`` px."""
+    places = (np.minimum(np.arange(0, edge, step) + step // 2, edge - 1) for edge in labels.shape)
+    return np.ascontiguousarray(labels[np.ix_(*places)])
