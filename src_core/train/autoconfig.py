@@ -42,7 +42,7 @@ SECONDS_A_UNIT = 6.4e-7
 stage with helpers, 3.1 s at 160 px, from the report on speed (2 processor cores, preset *standard*)."""
 
 REFERENCE = 46.0
-"""GFlop/s of single-precision products of matrices on those cores, best of twenty, beside other work."""
+"""GFlop/s of single-precision products of matrices on those cores, the fastest of some."""
 
 BYTES_A_UNIT = 600
 """Memory that a step takes for the same; U-Net++ of width 24 on 4 crops of 160 px was seen to take 1.4 GB."""
