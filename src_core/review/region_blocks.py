@@ -17,7 +17,7 @@ from skimage.measure import label as connected_components
 
 from src_core.data.case import IGNORE, Box, is_verified
 from src_core.data.scores import ImageScore, Region
-from src_core.review.regions import BAND_ABOVE, BELOW, MIN_PIXELS, doubted, rest_sums, rounded_rest
+from src_core.review.regions import BAND_ABOVE, BELOW, MIN_PIXELS, disagreements, doubted, rest_sums, rounded_rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,8 +120,7 @@ class RegionBlocks:
         array, int32, (H, W)
             Numbers that :meth:`numbered` turns into those of the regions, once all was seen.
         """
-        mask = (proposed != label) & (verified == 0) & (label != IGNORE)
-        pairs = np.where(mask, label.astype(np.int32) * 256 + proposed + 1, 0)
+        pairs = disagreements(label, proposed, verified)
         components = connected_components(pairs, connectivity=2, background=0)
         found = self._measured(box, components, pairs, trust, uncertainty, label, verified)
         open_ = _at_edges(components, box, self.case.shape)

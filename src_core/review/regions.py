@@ -36,6 +36,17 @@ def doubted(
     return mask
 
 
+def disagreements(
+    label: NDArray[np.uint8], proposed: NDArray[np.uint8], verified: NDArray[np.uint8]
+) -> NDArray[np.int32]:
+    """A number for each pair of label and proposal where they differ and nobody has looked, int32; 0 elsewhere.
+
+    What is connected and has one number is a group of which regions are made.
+    """
+    mask = (proposed != label) & (verified == 0) & (label != IGNORE)
+    return np.where(mask, label.astype(np.int32) * 256 + proposed + 1, 0).astype(np.int32, copy=False)
+
+
 def find_regions(
     case: CaseInfo,
     *,
@@ -71,8 +82,7 @@ def find_regions(
     numbers : array, int32, (H, W)
         The region's number at its pixels, 0 elsewhere.
     """
-    mask = (proposed != label) & (verified == 0) & (label != IGNORE)
-    pairs = np.where(mask, label.astype(np.int32) * 256 + proposed + 1, 0)
+    pairs = disagreements(label, proposed, verified)
     components = connected_components(pairs, connectivity=label.ndim, background=0)
     sizes = np.bincount(components.ravel())
     seeds = np.bincount(components[doubted(trust, label, verified, below)], minlength=len(sizes))
