@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from src_core.config import TrainingSettings
     from src_core.train.control import Control
-    from src_core.train.dimensions import Dimensions
 
 logger = logging.getLogger(__name__)
 
@@ -189,10 +188,7 @@ class _Session:
         started = time.perf_counter()
         own = resume and (self.folder / checkpoint.NAME).exists()
         origin = self.folder if own else None if source is None else self.folder.parent / source
-        dimensions = choose_dimensions(self.settings, self.project.cases, self.device.type)
-        if origin is not None and self.settings.dimensions == "auto":
-            dimensions = checkpoint.dimensions_of(checkpoint.read_header(origin))
-        data = self._working_set(origin, dimensions, own=own)
+        data = self._working_set(origin, own=own)
         self.ranks.share_labels(data)
         learner = Learner(self.settings, data, self.device, self.ranks)
         first, before = 0, None
@@ -237,14 +233,24 @@ class _Session:
     def _device(self) -> str:
         return describe(self.device) + ("" if self.ranks.alone else f", in each of {self.ranks.size} processes")
 
-    def _working_set(self, origin: Path | None, dimensions: Dimensions, *, own: bool) -> WorkingSet:
-        """The images at working resolution; large ones as the run cut them that this one goes on or starts from."""
+    def _working_set(self, origin: Path | None, *, own: bool) -> WorkingSet:
+        """The images at working resolution, as they were in the run that this one goes on or starts from.
+
+        Parameters
+        ----------
+        origin : Path or None
+            Folder of that run.
+        own : bool
+            It is this run.
+        """
+        dimensions = choose_dimensions(self.settings, self.project.cases, self.device.type)
         header = None if origin is None else checkpoint.read_header(origin)
         if header is not None and (own or checkpoint.working_of(header).tiling is not None):
             return checkpoint.working_set(self.project, header)  # evidence and helpers are of these very tiles
-        tiling = choose_tiling(self.settings, self.project)
-        if header is not None and self.settings.tile == "auto":
-            tiling = None
+        if header is not None and self.settings.dimensions == "auto":
+            dimensions = checkpoint.dimensions_of(header)
+        uncut = header is not None and self.settings.tile == "auto"
+        tiling = None if uncut else choose_tiling(self.settings, self.project)
         return WorkingSet(self.project, self.settings.max_side, dimensions, tiling=tiling, seed=self.settings.seed)
 
     def _before(self, source: str) -> dict[str, Any]:
