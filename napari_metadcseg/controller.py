@@ -12,6 +12,7 @@ from napari_metadcseg.reviewing import NOTHING_IN_HAND, ReviewDesk
 from napari_metadcseg.state import Message, UiState
 from napari_metadcseg.summary import arrival_text, place_words, project_state, review_state
 from napari_metadcseg.training import TrainingDesk
+from napari_metadcseg.whole_images import WholeImages
 from src_core.errors import MetaDCSegError
 from src_core.store.journal import Action
 from src_core.store.project import Project
@@ -69,6 +70,7 @@ class Controller:
         self.state = UiState()
         self.desk = desk or TrainingDesk()
         self.review = ReviewDesk()
+        self.whole = WholeImages(self)
 
     @property
     def project(self) -> Project | None:
@@ -109,7 +111,7 @@ class Controller:
         """Show a sentence."""
         self._set(message=Message(text=text, level=level))
 
-    def _guarded(self, action: Callable[[], object]) -> bool:
+    def guarded(self, action: Callable[[], object]) -> bool:
         """Do something; what goes wrong is said in the window. True when it went well."""
         try:
             action()
@@ -134,7 +136,7 @@ class Controller:
 
     def open(self, path: str | Path, *, write: bool = True) -> bool:
         """Open a project in place of the one that is open."""
-        return self._guarded(lambda: self.adopt(Project.open(path, write=write)))
+        return self.guarded(lambda: self.adopt(Project.open(path, write=write)))
 
     def adopt(self, project: Project) -> None:
         """Take over a project that was just opened or made."""
@@ -192,7 +194,7 @@ class Controller:
 
     def ask_training(self, action: Callable[[], object]) -> bool:
         """Ask something of the training desk, and show what came of it."""
-        done = self._guarded(action)
+        done = self.guarded(action)
         self._set(training=self.desk.state)
         return done
 
@@ -207,12 +209,12 @@ class Controller:
 
     def load_scores(self) -> None:
         """Take the newest scores, if there are others; the region in hand stays in hand."""
-        if self._guarded(self.review.take_scores) and self.run is not None:
+        if self.guarded(self.review.take_scores) and self.run is not None:
             self._refresh(message=Message(text=arrival_text(self.review)))
 
     def take_opinion(self) -> None:
         """Show the second opinion that was just made."""
-        self._guarded(self.review.take_opinion)
+        self.guarded(self.review.take_opinion)
         self._refresh()
 
     def read_map(self, name: str, box: Box | None = None) -> NDArray[Any] | None:
@@ -222,13 +224,13 @@ class Controller:
     def hand(self) -> Hand | None:
         """The region in hand with its pixels; None when there is none or it cannot be read."""
         found: list[Hand | None] = [None]
-        self._guarded(lambda: found.append(self.review.take()))
+        self.guarded(lambda: found.append(self.review.take()))
         return found[-1]
 
     def surroundings(self) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]] | None:
         """Around the region in hand: image, label, what accepting would make of it, the region; None without one."""
         found: list[Any] = [None]
-        self._guarded(lambda: found.append(self.review.surroundings()))
+        self.guarded(lambda: found.append(self.review.surroundings()))
         return found[-1]  # type: ignore[no-any-return]
 
     def show_kind(self, kind: Filter) -> None:
@@ -246,7 +248,7 @@ class Controller:
 
     def look_again(self) -> None:
         """Go through the regions that two raters saw differently."""
-        if self._guarded(self.review.look_again):
+        if self.guarded(self.review.look_again):
             self.next()
 
     def search(self, text: str) -> None:
@@ -315,9 +317,9 @@ class Controller:
         def act() -> None:
             record = self.review.decide(decision)
             following = self.queue.current
-            self._recorded(record, record.case_id if following is None else following.case_id)
+            self.recorded(record, record.case_id if following is None else following.case_id)
 
-        self._guarded(act)
+        self.guarded(act)
 
     def stroke(self, case_id: int, box: Box, label: NDArray[np.integer]) -> bool:
         """Record what was painted; False when it could not be recorded."""
@@ -327,9 +329,9 @@ class Controller:
         def act() -> None:
             record = self.review.stroke(case_id, box, label)
             if record is not None:
-                self._recorded(record, case_id, painted=True)
+                self.recorded(record, case_id, painted=True)
 
-        return self._guarded(act)
+        return self.guarded(act)
 
     def commit_edit(self, outcome: Outcome) -> None:
         """Record what a tool did, and say it."""
@@ -339,26 +341,26 @@ class Controller:
 
         def act() -> None:
             record = project.commit(change)
-            self._recorded(record, record.case_id)
+            self.recorded(record, record.case_id)
             self.say(outcome.text)
 
-        self._guarded(act)
+        self.guarded(act)
 
     def verify_image(self) -> None:
         """The whole mask of the image that is shown is right."""
-        case = self.case
-        if case is None:
+        project, case = self.project, self.case
+        if project is None or case is None:
             self.say("Open a project and choose an image first.")
             return
-        self._guarded(lambda: self._recorded(self.review.verify_image(case), case.id))
+        self.guarded(lambda: self.whole.verify(project, case))
 
     def undo(self) -> None:
         """Turn back the last change, wherever it was."""
-        self._turn(lambda: self.review.undo(), "There is nothing to undo.")
+        self._turn(lambda: self.review.undo(later=self.whole.later), "There is nothing to undo.")
 
     def redo(self) -> None:
         """Repeat the change that was turned back last."""
-        self._turn(lambda: self.review.redo(), "There is nothing to redo.")
+        self._turn(lambda: self.review.redo(later=self.whole.later), "There is nothing to redo.")
 
     def undo_to(self, row: int) -> None:
         """Turn back a change of the record and all after it."""
@@ -367,13 +369,14 @@ class Controller:
             records = self.review.undo_to(row)
             for case_id in {record.case_id for record in records}:
                 self.labels_changed.emit(case_id, None)
-            self._recorded(records[-1], records[-1].case_id)
+            self.recorded(records[-1], records[-1].case_id)
             self.say(f"{len(records)} changes were turned back; Redo (Shift-U) repeats them one by one.")
 
-        self._guarded(act)
+        self.guarded(act)
 
     def _turn(self, turn: Callable[[], Record | None], nothing: str) -> None:
-        if self.project is None:
+        project = self.project
+        if project is None:
             return
 
         def act() -> None:
@@ -381,11 +384,11 @@ class Controller:
             if record is None:
                 self.say(nothing)
                 return
-            self._recorded(record, record.case_id)
+            self.whole.show(project, lambda: self.recorded(record, record.case_id))
 
-        self._guarded(act)
+        self.guarded(act)
 
-    def _recorded(self, record: Record, case_id: int, *, painted: bool = False) -> None:
+    def recorded(self, record: Record, case_id: int, *, painted: bool = False) -> None:
         """Show a change that is committed."""
         assert self.project is not None
         name = self.project.case(record.case_id).name

@@ -45,7 +45,7 @@ class EditSection:
             ask_lasso=self.lasso.draw,
             ask_point=self.lasso.click,
             background=run_in_background,
-            version=lambda: controller.project and controller.project.version(),
+            version=lambda: controller.project and controller.project.version()[0],
         )
         self.panel = EditPanel(self.tools.apply)
         self.panel.changed.connect(self.refresh)

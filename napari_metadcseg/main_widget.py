@@ -68,6 +68,7 @@ class MetaDCSegWidget(QWidget):
         self.preferences = preferences.load(preferences.default_path())
         self.keys = KeyTable(self.preferences.keys)
         self.controller = Controller()
+        self.controller.whole.background = run_in_background
         self.scene = Scene(napari_viewer, self.controller)
         self.projects = ProjectDialogs(self, napari_viewer, self.controller, lambda: self.preferences.author or None)
         self.opinions = Opinions(self, napari_viewer, self.controller, self.scene)

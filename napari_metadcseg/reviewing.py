@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from src_core.data.scores import ImageScore, Region
     from src_core.store.journal import Change, Record
     from src_core.store.project import Project
+    from src_core.store.recording import Prepared
     from src_core.store.run_choice import Comparison
     from src_core.store.runs import Run
 
@@ -296,10 +297,9 @@ class ReviewDesk:
             return decisions.unsure(project, region, mask, run)
         return decisions.skip(region, run)
 
-    def verify_image(self, case: CaseInfo) -> Record:
-        """The whole mask of an image is right."""
-        project = self._require_project()
-        record = project.commit(decisions.verify_image(project, case))
+    def verify_image(self, case: CaseInfo, change: Change | Prepared, *, later: bool = False) -> Record:
+        """The whole mask of an image is right, as the change says; ``later`` as of :meth:`Project.commit`."""
+        record = self._require_project().commit(change, later=later)
         self.settle(case.id)
         self._put_down_if(lambda region: region.case_id == case.id)
         return record
@@ -313,13 +313,13 @@ class ReviewDesk:
 
     # ---------------------------------------------------------------- back and forth
 
-    def undo(self) -> Record | None:
+    def undo(self, *, later: bool = False) -> Record | None:
         """Turn back the last change; None when there is none."""
-        return self._turned(self._require_project().undo())
+        return self._turned(self._require_project().undo(later=later))
 
-    def redo(self) -> Record | None:
+    def redo(self, *, later: bool = False) -> Record | None:
         """Repeat what was turned back last; None when there is nothing."""
-        return self._turned(self._require_project().redo())
+        return self._turned(self._require_project().redo(later=later))
 
     def undo_to(self, row: int) -> list[Record]:
         """Turn back every change from the last one to the one of this row, it included.

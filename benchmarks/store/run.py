@@ -31,6 +31,10 @@ from src_core.store.verify import problems_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from src_core.data.case import CaseInfo
+    from src_core.store.journal import Change
+    from src_core.store.recording import Prepared
+
 CLASSES = (
     ClassInfo(index=0, name="background", value=0, color="#000000"),
     ClassInfo(index=1, name="organ", value=255, color="#56B4E9"),
@@ -159,10 +163,30 @@ def _changes(project: Project, rng: np.random.Generator, repeats: int) -> Iterat
         near = region(0, "a", box, 1)
         apart.time(lambda near=near: project.commit(decisions.confirm(project, near, np.ones(near.box.shape, bool))))
     yield apart
-    whole = Timing("verify the whole image")
-    for _ in range(3):
-        whole.time(lambda: project.commit(decisions.verify_image(project, case)))
+    yield from _whole_image(project, case)
+
+
+def _whole_image(project: Project, case: CaseInfo) -> Iterator[Timing]:
+    """As the window does it: worked out in a thread, recorded while it waits, applied in a thread."""
+    whole = Timing("verify the whole image, in one go")
+    steps = [Timing(f"verify the whole image: {step}") for step in ("worked out", "recorded", "brought into the masks")]
+    back = Timing("turn that back: recorded", "30 ms")
+    steps[1].target = "30 ms"
+    while project.undo() is not None:
+        pass
+    prepared: list[Change | Prepared] = []
+    for number in range(7):
+        if number < 2:
+            whole.time(lambda: project.commit(decisions.verify_image(project, case)))
+        else:
+            steps[0].time(lambda: prepared.append(project.prepare(decisions.verify_image(project, case))))
+            steps[1].time(lambda: project.commit(prepared.pop(), later=True))
+            steps[2].time(project.catch_up)
+        back.time(lambda: project.undo(later=True))
+        project.catch_up()
     yield whole
+    yield from steps
+    yield back
 
 
 def big_project(folder: Path, images: int, rows: int) -> Iterator[Timing]:

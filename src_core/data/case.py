@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -150,6 +150,10 @@ class Box:
         """Edge lengths, px."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
 
+    def is_inside(self, outer: Box) -> bool:
+        """True when no pixel of it lies beyond another box."""
+        return around([self, outer]) == outer
+
     def within(self, outer: Box) -> tuple[slice, ...]:
         """The box as an index for an array of an outer box."""
         return tuple(slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, outer.start, strict=True))
@@ -158,6 +162,14 @@ class Box:
     def whole(cls, shape: tuple[int, ...]) -> Box:
         """Box of a whole array of the given shape."""
         return cls((0,) * len(shape), tuple(shape))
+
+
+def around(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds all of them."""
+    return Box(
+        tuple(min(edges) for edges in zip(*(box.start for box in boxes), strict=True)),
+        tuple(max(edges) for edges in zip(*(box.stop for box in boxes), strict=True)),
+    )
 
 
 OKABE_ITO = ("#000000", "#56B4E9", "#E69F00", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")

@@ -7,15 +7,20 @@ labels are wrong everywhere.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src_core.data.case import IGNORE, Box, Verified, is_verified
+from src_core.data.case import IGNORE, Box, Verified, around, is_verified
+from src_core.store import pieces
 from src_core.store.import_masks import kinds_of
 from src_core.store.journal import Action, Change, Patch
+from src_core.store.pieces import apart, piece_boxes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import TypeVar
 
     from numpy.typing import NDArray
@@ -58,15 +63,43 @@ def keep(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "
 def confirm(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "") -> Change:
     """What was painted is right: the region as it looks now, and every painted pixel of the image, is verified."""
     case = project.case(region.case_id)
-    box = _around([region.box, *project.unconfirmed_strokes(case)])
+    boxes = [region.box, *project.unconfirmed_strokes(case)]
+    change = Change(case.id, Action.CONFIRM, region=region.id, run=run, scores=scores_of(region))
+    own = region.box, _boxed(mask, region.box)
+    box, places = around(boxes), apart(boxes)
+    if prod(box.shape) <= pieces.MOST or len(places) == 1:
+        found = _painted(project, case, box, own)
+        return change if found is None else replace(change, patch=found[1])
+
+    def parts() -> Iterator[tuple[Patch, Patch]]:
+        for place in places:
+            found = _painted(project, case, place, own if region.box.is_inside(place) else None)
+            if found is not None:
+                yield found
+
+    return replace(change, parts=parts)
+
+
+def _painted(
+    project: Project, case: CaseInfo, box: Box, own: tuple[Box, NDArray[np.bool_]] | None
+) -> tuple[Patch, Patch] | None:
+    """What confirming changes in a box, around what it changes: painted pixels, and those of the region if it is here.
+
+    None when that is nothing.
+    """
     label, verified = project.read_labels(case, box)
     given = project.read_given(case, box)
     inside = (label != given) & ~is_verified(verified)
-    inside[_within(region.box, box).slices] |= _boxed(mask, region.box)
-    tight = _bounding_box(inside, _within(region.box, box))
-    kinds = np.where(inside, kinds_of(given, label), verified)[tight.slices]
-    patch = Patch(_out_of(tight, box), label[tight.slices].copy(), kinds)
-    return Change(case.id, Action.CONFIRM, patch, region=region.id, run=run, scores=scores_of(region))
+    tight = None
+    if own is not None:
+        tight = _within(own[0], box)
+        inside[tight.slices] |= own[1]
+    tight = _bounding_box(inside, tight)
+    if tight is None:
+        return None
+    place, label, before = _out_of(tight, box), label[tight.slices].copy(), verified[tight.slices].copy()
+    kinds = np.where(inside[tight.slices], kinds_of(given[tight.slices], label), before)
+    return Patch(place, label, before), Patch(place, label, kinds)
 
 
 def skip(region: Region, run: str = "") -> Change:
@@ -125,7 +158,8 @@ def edit(
     changed = before != label
     if not changed.any():
         return None
-    tight = _bounding_box(changed, Box.whole(changed.shape))
+    tight = _bounding_box(changed)
+    assert tight is not None
     box = _out_of(tight, box)
     label, changed = label[tight.slices].astype(np.uint8), changed[tight.slices]
     verified = project.read_verified(case, box)
@@ -136,12 +170,23 @@ def edit(
 
 def verify_image(project: Project, case: CaseInfo) -> Change:
     """The whole mask is right as it looks now."""
-    label = project.read_label(case)
-    return Change(
-        case.id,
-        Action.VERIFY_IMAGE,
-        Patch(Box.whole(case.shape), label, kinds_of(project.read_given(case), label)),
-    )
+    boxes = piece_boxes(case.shape)
+    if len(boxes) == 1:
+        return Change(case.id, Action.VERIFY_IMAGE, _verified(project, case, boxes[0])[1])
+
+    def parts() -> Iterator[tuple[Patch, Patch]]:
+        for number, box in enumerate(boxes):
+            before, after = _verified(project, case, box)
+            if number == 0 or not np.array_equal(before.verified, after.verified):
+                yield before, after
+
+    return Change(case.id, Action.VERIFY_IMAGE, parts=parts)
+
+
+def _verified(project: Project, case: CaseInfo, box: Box) -> tuple[Patch, Patch]:
+    """A box before and after all of it is verified."""
+    label, verified = project.read_labels(case, box)
+    return Patch(box, label, verified), Patch(box, label, kinds_of(project.read_given(case, box), label))
 
 
 def _settle(
@@ -169,20 +214,12 @@ def _boxed(values: NDArray[Pixel], box: Box) -> NDArray[Pixel]:
     return values if values.shape == box.shape else values[box.slices]
 
 
-def _bounding_box(mask: NDArray[np.bool_], otherwise: Box) -> Box:
+def _bounding_box(mask: NDArray[np.bool_], otherwise: Box | None = None) -> Box | None:
     axes = range(mask.ndim)
     lines = [np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
     if not len(lines[0]):
         return otherwise
     return Box(tuple(int(line[0]) for line in lines), tuple(int(line[-1]) + 1 for line in lines))
-
-
-def _around(boxes: list[Box]) -> Box:
-    """The smallest box that holds all of them."""
-    return Box(
-        tuple(min(edges) for edges in zip(*(box.start for box in boxes), strict=True)),
-        tuple(max(edges) for edges in zip(*(box.stop for box in boxes), strict=True)),
-    )
 
 
 def _within(box: Box, outer: Box) -> Box:

@@ -6,6 +6,7 @@ Wrong are the pixels that somebody vouches for now and that have another label t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -160,8 +161,9 @@ def replayed(
     label = scored.label.copy()
     verified = (~scored.open).astype(np.uint8)
     wanted = {record.id: record for record in rows}
-    for row, after in scored.later:
-        label[after.box.slices], verified[after.box.slices] = after.label, after.verified
+    for row, changes in groupby(scored.later, key=lambda change: change[0]):
+        for _, after in changes:
+            label[after.box.slices], verified[after.box.slices] = after.label, after.verified
         if row in wanted:
             yield _outcome(wanted[row], scored, label, verified, regions)
 

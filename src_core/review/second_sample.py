@@ -243,7 +243,7 @@ def first_result(project: Project, item: Item) -> NDArray[np.uint8]:
     if first != Action.CONFIRM:
         return proposed if first == Action.ACCEPT else label
     for row, _, after in project.changes(project.case(item.case_id)):
-        if row == item.facts["row"]:
+        if row == item.facts["row"] and item.box.is_inside(after.box):
             return _cut(after, item.box)
     raise ProjectDamagedError(
         f"Decision {item.facts['row']} that a second rater was asked about is not in the record; restore project.db "

@@ -6,6 +6,7 @@ import logging
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from src_core.data.case import Box
 from src_core.errors import ProjectDamagedError
 from src_core.store import chunks
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-
-    from src_core.data.case import Box
 
 logger = logging.getLogger(__name__)
 
@@ -67,13 +66,22 @@ class ArrayStore:
             self._open[case_id, name] = chunks.new_array(self._folder(case_id, name), shape, dtype)
 
     def replace(self, case_id: int, name: str, values: NDArray[Any]) -> None:
-        """Write an array anew in place of one that is damaged, missing, or of an older version."""
-        folder, beside = self._folder(case_id, name), self._folder(case_id, name + ".partial")
-        shutil.rmtree(beside, ignore_errors=True)
-        chunks.write_array(beside, values)
+        """Write an array anew in place of one that is of an older version."""
+        self.beside(case_id, name, values.shape, values.dtype).write(Box.whole(values.shape), values)
+        self.take_beside(case_id, name)
+
+    def beside(self, case_id: int, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> chunks.ChunkedArray:
+        """Begin an array that :meth:`take_beside` puts in the place of one that is damaged, missing, or older."""
+        folder = self._folder(case_id, name + ".partial")
+        shutil.rmtree(folder, ignore_errors=True)
+        return chunks.new_array(folder, shape, dtype)
+
+    def take_beside(self, case_id: int, name: str) -> None:
+        """Put an array that is complete in its place."""
+        folder = self._folder(case_id, name)
         self._open.pop((case_id, name), None)
         shutil.rmtree(folder, ignore_errors=True)
-        beside.rename(folder)
+        self._folder(case_id, name + ".partial").rename(folder)
         self._touched.update([folder, *folder.iterdir()])
 
     def read(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:

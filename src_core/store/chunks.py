@@ -33,6 +33,9 @@ COMPLETE = "complete"
 _EDGES = {1: 65536, 2: 512, 3: 64}
 """Length of a chunk along each axis in space, px: a stroke rewrites little, and a whole image is still few files."""
 
+BAND = 2**26
+"""Masks of more pixels than this are worked on with their record band by band, px; also what is exported in strips."""
+
 _LEVEL = 3
 _GROUP = {"zarr_format": 3, "node_type": "group"}
 _PACKED = [["bytes", "blosc"], ["bytes", "blosc", "crc32c"]]
@@ -102,6 +105,17 @@ def strip_boxes(shape: tuple[int, ...]) -> list[Box]:
         Box((start, *(0,) * (len(shape) - 1)), (min(start + rows, shape[0]), *shape[1:]))
         for start in range(0, shape[0], rows)
     ]
+
+
+def band_boxes(shape: tuple[int, ...], most: int | None = None) -> list[Box]:
+    """Boxes of whole strips that cover a mask in the order of its values, of ``most`` pixels where a strip has no more.
+
+    What is worked on with its record is read so: a change is looked up once for each of them that it meets.
+    """
+    rows = chunk_shape(shape)[0]
+    rows *= max(1, (BAND if most is None else most) // (rows * prod(shape[1:])))
+    edges = range(0, shape[0], rows)
+    return [Box((a, *(0,) * (len(shape) - 1)), (min(a + rows, shape[0]), *shape[1:])) for a in edges]
 
 
 def _describe(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def _add(db: sqlite3.Connection, store: arrays.ArrayStore, case_id: int, case: N
     if case.clean is not None:
         patch = Patch(Box.whole(info.shape), label, kinds)
         record_import(db, case_id, case.given, patch, author)
-        tables.set_counts(db, case_id, patch.verified)
+        tables.set_counts(db, case_id, tables.kind_counts(kinds))
 
 
 def _check(case: NewCase) -> None:

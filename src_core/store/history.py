@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from src_core.data.case import Box
 from src_core.errors import ProjectDamagedError
-from src_core.store import database
+from src_core.store import database, pieces
 from src_core.store.journal import Action, Change, Patch, Record, unpack
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
+
+    from src_core.store.pieces import Total
 
 _COLUMNS = "id, time, author, case_id, action, region, run, note, box, target, pixels, scores"
 _SEALED = (
@@ -32,9 +34,11 @@ def insert(
     after: bytes | None,
     target: int | None,
     pixels: int,
+    total: Total | None = None,
 ) -> Record:
-    """Add a row; the caller has opened the transaction."""
+    """Add a row; the caller has opened the transaction, and has written its pieces, if there are any."""
     box = None if change.patch is None else change.patch.box
+    box = box if total is None else total.box
     row = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "author": author,
@@ -54,7 +58,8 @@ def insert(
         "after": after,
         "scores": json.dumps(dict(change.scores)) if change.scores else None,
     }
-    stored["digest"] = _seal(last_digest(db), [stored[name] for name in _SEALED])
+    extra = [] if total is None or total.seal is None else [total.seal]
+    stored["digest"] = _seal(last_digest(db), [*(stored[name] for name in _SEALED), *extra])
     names = ", ".join(stored)
     marks = ", ".join("?" * len(stored))
     cursor = db.execute(f"INSERT INTO journal ({names}) VALUES ({marks})", tuple(stored.values()))
@@ -83,7 +88,7 @@ def broken_seals(db: sqlite3.Connection) -> Iterator[str]:
 
     Rows of a record of version 2 and older carry no digest; of those only missing ones are found.
     """
-    before, last = "", 0
+    before, last, in_pieces = "", 0, pieces.rows(db)
     for row, told, *values in db.execute(f"SELECT id, digest, {', '.join(_SEALED)} FROM journal ORDER BY id"):
         if row > last + 1:
             yield (
@@ -91,8 +96,10 @@ def broken_seals(db: sqlite3.Connection) -> Iterator[str]:
                 if row > last + 2
                 else (f"Row {last + 1} of the record is missing.")
             )
-        elif told is not None and told != _seal(before, values):
-            yield f"Row {row} of the record is not as it was recorded."
+        else:
+            more = [pieces.seal_of(db, row)] if row in in_pieces else []
+            if told is not None and told != _seal(before, [*values, *more]):
+                yield f"Row {row} of the record is not as it was recorded."
         before, last = told or "", row
     if before != last_digest(db):
         yield f"Rows of the record after row {last} are missing."
@@ -180,6 +187,16 @@ def row_patch(db: sqlite3.Connection, row: int) -> tuple[int, Box | None, bytes 
     return case_id, box_from_json(box), before, after
 
 
+def case_of(db: sqlite3.Connection, row: int) -> int:
+    """The case that one row changed."""
+    return record(db, row).case_id
+
+
+def next_row(db: sqlite3.Connection) -> int:
+    """The number that the next row gets; the caller has opened the transaction."""
+    return int(db.execute("SELECT coalesce(max(id), 0) + 1 FROM journal").fetchone()[0])
+
+
 def box_of(db: sqlite3.Connection, row: int) -> Box | None:
     """The box of one row, without its pixels."""
     with database.reading():
@@ -209,26 +226,47 @@ def standing(db: sqlite3.Connection, upto: int) -> set[int]:
     return {*imported, *undo}
 
 
-def pixels_after(db: sqlite3.Connection, row: int, within: Box | None = None) -> tuple[int, Patch | None]:
-    """Case and pixels after of one row; no pixels when it has none, or none ``within`` a box."""
+def row_pieces(db: sqlite3.Connection, row: int, within: Box | None = None) -> Iterator[tuple[Patch, Patch]]:
+    """Pixels before and after one row, box by box; of a row whose box does not meet ``within``, none."""
     if within is not None:
         box = box_of(db, row)
-        if box is None or not _meet(box, within):
-            return -1, None
-    case_id, box, _, after = row_patch(db, row)
-    return case_id, None if box is None or after is None else unpack(after, box)
+        if box is None or not pieces.meet(box, within):
+            return
+    _, box, old, new = row_patch(db, row)
+    if box is not None and old is not None and new is not None:
+        yield unpack(old, box), unpack(new, box)
+    elif box is not None:
+        yield from (piece.patches() for piece in pieces.read(db, row, within))
 
 
-def _meet(one: Box, other: Box) -> bool:
-    return all(a < d and c < b for a, b, c, d in zip(one.start, one.stop, other.start, other.stop, strict=True))
+def pixels_after(db: sqlite3.Connection, row: int, within: Box | None = None) -> Iterator[Patch]:
+    """Pixels after one row, box by box; none when it has none, or none ``within`` a box."""
+    yield from (patch for patch, _ in labels_after(db, row, within))
 
 
-def patches(db: sqlite3.Connection, case_id: int, after: int = 0) -> Iterator[tuple[int, Patch, Patch]]:
-    """Row, pixels before and pixels after, of every change of a case beyond row ``after``, oldest first."""
+def labels_after(db: sqlite3.Connection, row: int, within: Box | None = None) -> Iterator[tuple[Patch, bool]]:
+    """As :func:`pixels_after`, and whether labels may have changed in the box."""
+    if within is not None:
+        box = box_of(db, row)
+        if box is None or not pieces.meet(box, within):
+            return
+    _, box, _, new = row_patch(db, row)
+    if box is not None and new is not None:
+        yield unpack(new, box), True
+    elif box is not None:
+        yield from ((unpack(piece.after, piece.box), piece.pixels > 0) for piece in pieces.read(db, row, within))
+
+
+def patches(
+    db: sqlite3.Connection, case_id: int, after: int = 0, within: Box | None = None
+) -> Iterator[tuple[int, Patch, Patch]]:
+    """Row, pixels before and pixels after, of every change of a case beyond row ``after``, oldest first.
+
+    Those of a large change come box by box, with the same row; of changes that do not meet ``within``, none.
+    """
     for row in rows_of(db, case_id, after):
-        _, box, old, new = row_patch(db, row)
-        if box is not None and old is not None and new is not None:
-            yield row, unpack(old, box), unpack(new, box)
+        for old, new in row_pieces(db, row, within):
+            yield row, old, new
 
 
 def numbers(db: sqlite3.Connection) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from src_core.errors import ProjectDamagedError
 from src_core.store import chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -74,6 +74,9 @@ class Change:
     note : str
     scores : mapping of str to float or str
         What the person was shown when they decided, such as the mean trust of the region.
+    parts : callable, optional
+        Instead of a patch, where that would be too large: gives patches before and after, of boxes that have no pixel
+        in common. They are read when the change is recorded, one at a time.
     """
 
     case_id: int
@@ -83,6 +86,7 @@ class Change:
     run: str = ""
     note: str = ""
     scores: Mapping[str, float | str] = field(default_factory=dict)
+    parts: Callable[[], Iterator[tuple[Patch, Patch]]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

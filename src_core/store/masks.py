@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from src_core.data.case import Box
 from src_core.errors import ProjectDamagedError, StorageError, storage_errors
-from src_core.store import arrays, database, history
+from src_core.store import arrays, database, history, tables
+from src_core.store.chunks import band_boxes
 from src_core.store.durable import Syncer
 
 if TYPE_CHECKING:
@@ -24,12 +27,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from src_core.data.case import Box, CaseInfo
+    from src_core.data.case import CaseInfo
+    from src_core.store.chunks import ChunkedArray
     from src_core.store.journal import Patch
 
 logger = logging.getLogger(__name__)
 
 NAMES = ("label", "verified")
+_UINT8 = np.dtype(np.uint8)
 
 
 class Masks:
@@ -80,7 +85,7 @@ class Masks:
         """
         return self._read(case, box, names, self._sound)
 
-    def read_as_stored(self, case: CaseInfo) -> list[NDArray[np.uint8]]:
+    def read_as_stored(self, case: CaseInfo, box: Box | None = None) -> list[NDArray[np.uint8]]:
         """Label and verified mask from the files and from what is not applied to them, damaged or not.
 
         Raises
@@ -88,7 +93,7 @@ class Masks:
         ProjectDamagedError
             If a file cannot be read.
         """
-        return self._read(case, None, NAMES, lambda case, name, box: self._store.read(case.id, name, box))
+        return self._read(case, box, NAMES, lambda case, name, box: self._store.read(case.id, name, box))
 
     def _read(
         self,
@@ -107,13 +112,11 @@ class Masks:
     def _beyond(self, floor: int, case: CaseInfo, box: Box | None) -> list[Patch]:
         if self._writable and self._committed == floor:
             return []
-        found = []
+        found: list[Patch] = []
         for row in history.rows_of(self._db, case.id, floor):
             if self._writable and row > self._committed:
                 break
-            patch = history.pixels_after(self._db, row, box)[1]
-            if patch is not None:
-                found.append(patch)
+            found += history.pixels_after(self._db, row, box)
         return found
 
     def _sound(self, case: CaseInfo, name: str, box: Box | None) -> NDArray[np.uint8]:
@@ -122,40 +125,46 @@ class Masks:
             return self._store.read(case.id, name, box)
         except ProjectDamagedError as error:
             logger.warning("%s It is made anew from the record.", error)
-            values = self._made_anew(case)[NAMES.index(name)]
-            return values if box is None else values[box.slices]
+            if self._writable:
+                try:
+                    self.restore(case)
+                except StorageError as full:
+                    logger.warning("%s", full)
+            return self.replay(case, box)[NAMES.index(name)]
 
-    def _made_anew(self, case: CaseInfo) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        try:
-            return self.restore(case) if self._writable else self.replay(case)
-        except StorageError as error:
-            logger.warning("%s", error)
-            return self.replay(case)
-
-    def replay(self, case: CaseInfo) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Label and verified mask, made from the given mask and the record alone.
+    def replay(self, case: CaseInfo, box: Box | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Label and verified mask, or a box of them, made from the given mask and the record alone.
 
         Raises
         ------
         ProjectDamagedError
             If the given mask or the record is damaged.
         """
-        label = self._store.read(case.id, "given").copy()
+        label = self._store.read(case.id, "given", box).copy()
         verified = np.zeros_like(label)
-        for _, _, after in history.patches(self._db, case.id):
-            label[after.box.slices], verified[after.box.slices] = after.label, after.verified
+        for row in history.rows_of(self._db, case.id):
+            for after in history.pixels_after(self._db, row, box):
+                _put(label, box, after.box, after.label)
+                _put(verified, box, after.box, after.verified)
         return label, verified
 
     # ---------------------------------------------------------------- writing
 
-    def restore(self, case: CaseInfo) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Write the files of a case anew from the given mask and the record."""
-        with self.mutex:
-            made = self.replay(case)
-            with storage_errors(self._store.path, "The record is whole; the mask is made anew when there is space."):
-                for name, values in zip(NAMES, made, strict=True):
-                    self._store.replace(case.id, name, values)
-            return made
+    def restore(self, case: CaseInfo) -> Counter[int]:
+        """Write the files of a case anew from the given mask and the record; the counts of verified pixels."""
+        counts: Counter[int] = Counter()
+        consequence = "The record is whole; the mask is made anew when there is space."
+        with self.mutex, storage_errors(self._store.path, consequence):
+            beside: list[ChunkedArray] = []
+            for box in band_boxes(case.shape):
+                made = self.replay(case, box)  # nothing is made where there is nothing to make it from
+                beside = beside or [self._store.beside(case.id, name, case.shape, _UINT8) for name in NAMES]
+                for array, values in zip(beside, made, strict=True):
+                    array.write(box, values)
+                counts.update(tables.kind_counts(made[1]))
+            for name in NAMES:
+                self._store.take_beside(case.id, name)
+        return counts
 
     def committed(self, row: int, case: CaseInfo, patch: Patch | None, before: Patch | None) -> None:
         """Take up a row that was just recorded, and bring it into the files.
@@ -176,6 +185,24 @@ class Masks:
                 self._write(case, patch, names)
             self._reached(row)
 
+    def committed_in_pieces(self, row: int, *, later: bool) -> None:
+        """Take up a large row that was just recorded; ``later`` leaves it to :meth:`catch_up`.
+
+        Raises
+        ------
+        StorageError
+            As of :meth:`committed`.
+        """
+        with self.mutex:
+            self._committed, self._applied = row, max(self._applied, self._noted)
+            if not later:
+                self._catch_up()
+
+    def catch_up(self) -> None:
+        """Bring rows into the files that are only recorded; until then they are read from there."""
+        with self.mutex:
+            self._catch_up()
+
     def open_for_writing(self) -> None:
         """Repeat what may not have come through to the disk, and bring it there."""
         if self.written < self._committed:
@@ -184,9 +211,9 @@ class Masks:
 
     def _catch_up(self) -> None:
         for row in range(self.written + 1, self._committed + 1):
-            case_id, patch = history.pixels_after(self._db, row)
-            if patch is not None:
-                self._write(self._case(case_id), patch, NAMES)
+            case = self._case(history.case_of(self._db, row))
+            for patch, relabelled in history.labels_after(self._db, row):
+                self._write(case, patch, NAMES if relabelled else NAMES[1:])
             self._reached(row)
 
     def _write(self, case: CaseInfo, patch: Patch, names: tuple[str, ...] | list[str]) -> None:
@@ -227,17 +254,20 @@ class Masks:
                 self._applied = self._noted = reached
 
 
+def common(place: Box, box: Box) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """What two boxes have in common, as an index for an array of ``box`` and for one of ``place``; empty if nothing."""
+    edges = zip(place.start, place.stop, box.start, box.stop, strict=True)
+    meet = [(max(a, c), max(a, c, min(b, d))) for a, b, c, d in edges]
+    return tuple(
+        tuple(slice(low - corner, high - corner) for (low, high), corner in zip(meet, one.start, strict=True))
+        for one in (box, place)
+    )  # type: ignore[return-value]
+
+
 def _put(values: NDArray[np.uint8], box: Box | None, place: Box, new: NDArray[np.uint8]) -> None:
     """Put the pixels of ``place`` into values of a box of the same mask."""
-    start = (0,) * values.ndim if box is None else box.start
-    meet = [
-        (max(a, c), min(b, c + edge))
-        for a, b, c, edge in zip(place.start, place.stop, start, values.shape, strict=True)
-    ]
-    if all(low < high for low, high in meet):
-        target = tuple(slice(low - c, high - c) for (low, high), c in zip(meet, start, strict=True))
-        source = tuple(slice(low - a, high - a) for (low, high), a in zip(meet, place.start, strict=True))
-        values[target] = new[source]
+    target, source = common(place, Box.whole(values.shape) if box is None else box)
+    values[target] = new[source]
 
 
 def _differ(name: str, one: Patch, other: Patch) -> bool:

@@ -7,22 +7,22 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from src_core.data.case import Box, CaseInfo, Verified, vouched
 from src_core.errors import InputError, MetaDCSegError, ProjectError, ProjectReadOnlyError
 from src_core.store import arrays, database, history, tables
-from src_core.store.journal import Action, Change, Patch, Record, pack, unpack
+from src_core.store.journal import Action, Change, Patch, Record
 from src_core.store.ledger import Ledger
 from src_core.store.lock import WriteLock
 from src_core.store.masks import Masks
 from src_core.store.names import SUFFIX, default_author, project_path
+from src_core.store.recording import Prepared, Recorder, packed
 from src_core.store.run_lookup import find_run, list_runs
 from src_core.store.samples import SampleStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from src_core.store.runs import Run
@@ -76,6 +76,7 @@ class Project:
         self._by_id = {case.id: case for case in self.cases}
         self._ledger = Ledger(self._db)
         self._masks = Masks(self._db, self._arrays, self.case, writable=self.writable)
+        self._recorder = Recorder(self._db, self._masks, self.case, lambda: self.author)
         if self.writable:
             self._masks.open_for_writing()
 
@@ -165,9 +166,9 @@ class Project:
         label, verified = self._masks.read(case, box, "label", "verified")
         return label, verified
 
-    def read_as_stored(self, case: CaseInfo) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def read_as_stored(self, case: CaseInfo, box: Box | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """As :meth:`read_labels`, but a damaged file is an error; else it is made anew from the record."""
-        label, verified = self._masks.read_as_stored(case)
+        label, verified = self._masks.read_as_stored(case, box)
         return label, verified
 
     def version(self) -> tuple[int, int]:
@@ -213,15 +214,23 @@ class Project:
         """One row of the journal by its id."""
         return history.record(self._db, row)
 
-    def changes(self, case: CaseInfo) -> Iterator[tuple[int, Patch, Patch]]:
-        """Row, pixels before and pixels after of every change of a case, oldest first."""
-        return history.patches(self._db, case.id)
+    def changes(self, case: CaseInfo, within: Box | None = None) -> Iterator[tuple[int, Patch, Patch]]:
+        """Row, pixels before and pixels after of every change of a case, oldest first.
 
-    def standing_changes(self, case: CaseInfo) -> Iterator[tuple[Record, Patch]]:
-        """What was done to a case and not turned back, with the pixels after it, oldest first."""
-        for row, _, after in history.patches(self._db, case.id):
+        Those of a large change come box by box, with the same row; of changes that do not meet ``within``, none.
+        """
+        return history.patches(self._db, case.id, within=within)
+
+    def changed_after(self, case: CaseInfo, row: int) -> bool:
+        """True when a case was changed after a row of the journal."""
+        return bool(history.rows_of(self._db, case.id, row))
+
+    def standing_changes(self, case: CaseInfo, within: Box | None = None) -> Iterator[tuple[Record, Patch]]:
+        """What was done to a case and not turned back, with the pixels after it, as in :meth:`changes`."""
+        for row in history.rows_of(self._db, case.id):
             if self._ledger.stands(row):
-                yield self.record(row), after
+                for after in history.pixels_after(self._db, row, within):
+                    yield self.record(row), after
 
     def records(self, upto: int) -> Iterator[Record]:
         """Rows of the journal until ``upto``, oldest first, one at a time."""
@@ -231,9 +240,9 @@ class Project:
         """Rows of changes that hold, those that were turned back left out; as it was after row ``upto``."""
         return history.standing(self._db, self.version()[0] if upto is None else upto)
 
-    def patch_after(self, row: int) -> Patch | None:
-        """Pixels after one row of the journal; None when it changed none."""
-        return history.pixels_after(self._db, row)[1]
+    def patches_after(self, row: int, within: Box | None = None) -> Iterator[Patch]:
+        """Pixels after one row of the journal, box by box; none when it changed none."""
+        return history.pixels_after(self._db, row, within)
 
     def database_faults(self) -> list[str]:
         """What the database finds wrong with itself; empty when it is whole."""
@@ -292,8 +301,20 @@ class Project:
         """Rows of the journal that can be turned back; the next one is last."""
         return tuple(self._ledger.stacks()[0])
 
-    def commit(self, change: Change) -> Record:
+    def prepare(self, change: Change) -> Change | Prepared:
+        """Read and pack a large change, which takes a while, so that committing it is quick; may be in a thread."""
+        found = packed(change)
+        return change if found is None else Prepared(change, self.version()[0], tuple(found))
+
+    def commit(self, change: Change | Prepared, *, later: bool = False) -> Record:
         """Record a change for good, then apply it.
+
+        Parameters
+        ----------
+        change : Change or Prepared
+            What was prepared before another change came between is read anew.
+        later : bool
+            A large change is only recorded, and read from there, until :meth:`catch_up` applies it.
 
         Raises
         ------
@@ -305,25 +326,26 @@ class Project:
             If the disk is full. When the record could not be written nothing has changed; when it could, the change
             is kept, is read from the record, and applied with the next one or at the next opening.
         """
-        return self._record(change)
+        self._require_writable()
+        return self._recorder.commit(change, later=later)
 
-    def undo(self) -> Record | None:
+    def catch_up(self) -> None:
+        """Apply what was left for later; may be called in a thread."""
+        with self._masks.mutex:
+            if self._open:
+                self._masks.catch_up()
+
+    def undo(self, *, later: bool = False) -> Record | None:
         """Turn back the last change that is not turned back yet; None when there is none."""
         self._require_writable()
         target = self._ledger.undoable()
-        if target is None:
-            return None
-        case_id, box, before, _ = history.row_patch(self._db, target)
-        return self._record(Change(case_id, Action.UNDO, _patch(before, box)), target=target)
+        return None if target is None else self._recorder.turn(Action.UNDO, target, later=later)
 
-    def redo(self) -> Record | None:
+    def redo(self, *, later: bool = False) -> Record | None:
         """Repeat the change that was turned back last; None when there is none."""
         self._require_writable()
         target = self._ledger.redoable()
-        if target is None:
-            return None
-        case_id, box, _, after = history.row_patch(self._db, target)
-        return self._record(Change(case_id, Action.REDO, _patch(after, box)), target=target)
+        return None if target is None else self._recorder.turn(Action.REDO, target, later=later)
 
     def restore(self, case: CaseInfo) -> None:
         """Make label, verified mask and counts of a case anew, from the given mask and the record.
@@ -334,9 +356,9 @@ class Project:
             If the given mask or the record of the case is damaged itself.
         """
         self._require_writable()
-        _, verified = self._masks.restore(case)
+        counts = self._masks.restore(case)
         with database.transaction(self._db, "The record is as it was."):
-            tables.set_counts(self._db, case.id, verified)
+            tables.set_counts(self._db, case.id, counts)
         self._ledger.reload()
 
     def _require_writable(self) -> None:
@@ -350,25 +372,6 @@ class Project:
                 "nothing was changed; put it back, or open the project where it is now."
             )
 
-    def _record(self, change: Change, target: int | None = None) -> Record:
-        self._require_writable()
-        case = self.case(change.case_id)
-        with self._masks.mutex:
-            old, before, after, pixels = None, None, None, 0
-            deltas: dict[int, int] = {}
-            if change.patch is not None:
-                _check_patch(case, change.patch)
-                old = Patch(change.patch.box, *self.read_labels(case, change.patch.box))
-                before, after = pack(old.label, old.verified), pack(change.patch.label, change.patch.verified)
-                pixels = int(np.count_nonzero(old.label != change.patch.label))
-                deltas = _kind_deltas(old.verified, change.patch.verified)
-            with database.transaction(self._db, "Nothing was changed."):
-                record = history.insert(self._db, change, self.author, before, after, target, pixels)
-                tables.add_counts(self._db, case.id, deltas)
-                self._masks.note_applied()
-            self._masks.committed(record.id, case, change.patch, old)
-        return record
-
 
 def _place(path: Path) -> tuple[int, int] | None:
     """What tells the folder's record from another file in its place."""
@@ -377,23 +380,3 @@ def _place(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _patch(blob: bytes | None, box: Box | None) -> Patch | None:
-    return None if blob is None or box is None else unpack(blob, box)
-
-
-def _check_patch(case: CaseInfo, patch: Patch) -> None:
-    inside = all(0 <= a < b <= edge for a, b, edge in zip(patch.box.start, patch.box.stop, case.shape, strict=True))
-    if not inside or patch.label.shape != patch.box.shape or patch.verified.shape != patch.box.shape:
-        raise InputError(
-            f"A change of image {case.name} covers {patch.box.start}-{patch.box.stop} with arrays of "
-            f"{patch.label.shape} and {patch.verified.shape}; expected a box inside of {case.shape}."
-        )
-
-
-def _kind_deltas(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> dict[int, int]:
-    """How many pixels more or fewer there are of each kind of verification."""
-    kinds = [int(kind) for kind in Verified if kind]
-    deltas = {kind: int(np.count_nonzero(new == kind)) - int(np.count_nonzero(old == kind)) for kind in kinds}
-    return {kind: delta for kind, delta in deltas.items() if delta}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from collections import Counter
 from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -57,11 +58,16 @@ def set_digests(db: sqlite3.Connection, case_id: int, digests: Mapping[str, str]
     db.execute('UPDATE "case" SET digests = ? WHERE id = ?', (json.dumps(dict(digests)), case_id))
 
 
-def set_counts(db: sqlite3.Connection, case_id: int, verified: NDArray[np.uint8]) -> None:
+def set_counts(db: sqlite3.Connection, case_id: int, counts: Mapping[int, int]) -> None:
     """Write how many pixels of a case are verified, by kind; the caller has opened the transaction."""
     db.execute("DELETE FROM verified WHERE case_id = ?", (case_id,))
+    add_counts(db, case_id, counts)
+
+
+def kind_counts(verified: NDArray[np.uint8]) -> Counter[int]:
+    """How many pixels are verified, by kind; those that are not left out."""
     counts = {int(kind): int(np.count_nonzero(verified == kind)) for kind in Verified if kind}
-    add_counts(db, case_id, {kind: count for kind, count in counts.items() if count})
+    return Counter({kind: count for kind, count in counts.items() if count})
 
 
 def add_counts(db: sqlite3.Connection, case_id: int, deltas: Mapping[int, int]) -> None:

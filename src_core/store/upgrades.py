@@ -55,6 +55,20 @@ BEGIN SELECT RAISE(ABORT, 'rows of {table} are never {name}'); END"""
 )
 """Drawn samples, what is asked of them, and the answers; since version 4. Only ever added to, as the journal."""
 
+_PIECES = (
+    """CREATE TABLE IF NOT EXISTS piece (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL REFERENCES journal DEFERRABLE INITIALLY DEFERRED,
+    box TEXT NOT NULL, pixels INTEGER NOT NULL, kinds TEXT NOT NULL, before BLOB NOT NULL, after BLOB NOT NULL
+)""",
+    "CREATE INDEX IF NOT EXISTS piece_of_row ON piece (row)",
+    *(
+        f"""CREATE TRIGGER IF NOT EXISTS piece_is_never_{name} BEFORE {event} ON piece
+BEGIN SELECT RAISE(ABORT, 'rows of piece are never {name}'); END"""
+        for name, event in (("changed", "UPDATE"), ("cut", "DELETE"))
+    ),
+)
+"""What a row of the journal changed, box by box, where that is too much for the row itself; since version 5."""
+
 STEPS = (
     Step(2, columns=(("journal", "scores"),)),
     Step(
@@ -70,6 +84,11 @@ STEPS = (
         statements=_SAMPLES,
         # without samples nobody looks for items and ratings
         for_readers=("CREATE TEMP TABLE IF NOT EXISTS sample (id, time, author, purpose, run, seed, settings)",),
+    ),
+    Step(
+        5,
+        statements=_PIECES,
+        for_readers=("CREATE TEMP TABLE IF NOT EXISTS piece (id, row, box, pixels, kinds, before, after)",),
     ),
 )
 """In their order; the last one is the version that this program writes."""

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src_core.data.case import Verified
 from src_core.errors import ProjectDamagedError, ProjectError
-from src_core.store.chunks import strip_boxes
+from src_core.store import tables
+from src_core.store.chunks import band_boxes, strip_boxes
 from src_core.store.journal import Action
+from src_core.store.masks import common
 from src_core.store.tables import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from numpy.typing import NDArray
-
-    from src_core.data.case import CaseInfo
-    from src_core.store.journal import Patch
+    from src_core.data.case import Box, CaseInfo, Verified
     from src_core.store.project import Project
 
 
@@ -105,27 +105,66 @@ def _problems_of_turns(project: Project) -> Iterator[str]:
 
 
 def _problems_of_case(project: Project, case: CaseInfo, counts: Mapping[Verified, int]) -> Iterator[str]:
+    told = _Told()
     try:
         yield from _problems_of_sources(project, case)
-        label = project.read_given(case).copy()
-        verified = np.zeros_like(label)
-        for row, before, after in project.changes(case):
-            if not _equal(before, label, verified):
-                yield f"Change {row} of image {case.name} found another mask than the changes before it left."
-            if int(np.count_nonzero(before.label != after.label)) != project.record(row).pixels:
-                yield f"Change {row} of image {case.name} changed another number of pixels than it says."
-            label[after.box.slices], verified[after.box.slices] = after.label, after.verified
-        there = project.read_as_stored(case)
+        for box in band_boxes(case.shape):
+            _play(project, case, box, told)
+        pixels = {row: project.record(row).pixels for row in told.pixels}
     except ProjectError as error:
         yield str(error)
         return
-    for name, told, stored in zip(("mask", "verified mask"), (label, verified), there, strict=True):
-        differing = int(np.count_nonzero(told != stored))
-        if differing:
-            yield f"The {name} of image {case.name} differs from its record at {differing} pixels."
-    kinds = {Verified(kind): int((verified == kind).sum()) for kind in Verified if kind}
-    if {kind: count for kind, count in kinds.items() if count} != dict(counts):
+    for row, changed in sorted(told.pixels.items()):
+        if row in told.surprised:
+            yield f"Change {row} of image {case.name} found another mask than the changes before it left."
+        if changed != pixels[row]:
+            yield f"Change {row} of image {case.name} changed another number of pixels than it says."
+    for name, differing in told.differing.items():
+        yield f"The {name} of image {case.name} differs from its record at {differing} pixels."
+    if told.counts != dict(counts):
         yield f"The counts of verified pixels of image {case.name} are not those of its record."
+
+
+@dataclass
+class _Told:
+    """What playing back the record of an image tells, band by band.
+
+    Attributes
+    ----------
+    pixels : Counter
+        By row, how many pixels it gave another label.
+    surprised : set of int
+        Rows that found another mask than the rows before left.
+    differing : Counter
+        By mask, how many pixels are not as told.
+    counts : Counter
+        Of verified pixels, by kind.
+    """
+
+    pixels: Counter[int] = field(default_factory=Counter)
+    surprised: set[int] = field(default_factory=set)
+    differing: Counter[str] = field(default_factory=Counter)
+    counts: Counter[int] = field(default_factory=Counter)
+
+
+def _play(project: Project, case: CaseInfo, band: Box, told: _Told) -> None:
+    """Play back what lies in a band."""
+    label = project.read_given(case, band).copy()
+    verified = np.zeros_like(label)
+    for row, before, after in project.changes(case, band):
+        place, part = common(after.box, band)
+        old, new = ((patch.label[part], patch.verified[part]) for patch in (before, after))
+        if not (np.array_equal(old[0], label[place]) and np.array_equal(old[1], verified[place])):
+            told.surprised.add(row)
+        told.pixels[row] += int(np.count_nonzero(old[0] != new[0]))
+        label[place], verified[place] = new
+    for name, mine, there in zip(
+        ("mask", "verified mask"), (label, verified), project.read_as_stored(case, band), strict=True
+    ):
+        differing = int(np.count_nonzero(mine != there))
+        if differing:
+            told.differing[name] += differing
+    told.counts += tables.kind_counts(verified)
 
 
 def _problems_of_sources(project: Project, case: CaseInfo) -> Iterator[str]:
@@ -141,8 +180,3 @@ def _problems_of_sources(project: Project, case: CaseInfo) -> Iterator[str]:
             digest.add(values)
         if name in told and (digest is None or digest.text() != told[name]):
             yield f"The {words} {case.name} is not as it was when the project was made; restore it from a backup."
-
-
-def _equal(patch: Patch, label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> bool:
-    where = patch.box.slices
-    return bool(np.array_equal(patch.label, label[where]) and np.array_equal(patch.verified, verified[where]))

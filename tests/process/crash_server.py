@@ -21,7 +21,7 @@ import numpy as np
 from src_core.data.case import Box, ClassInfo
 from src_core.data.scores import ImageScore, Region
 from src_core.review import decisions
-from src_core.store import create, durable, export
+from src_core.store import chunks, create, durable, export, pieces
 from src_core.store.journal import Action, Change, Patch
 from src_core.store.project import Project
 from src_core.store.runs import ScoreWriter
@@ -66,6 +66,8 @@ def change(project: Project, what: dict[str, Any]) -> None:
         getattr(project, name)()
         return
     case = project.case(what["case"])
+    if what.get("in_pieces"):  # this process is a child's, so nobody else sees it
+        pieces.MOST, chunks._EDGES = 100, {**chunks._EDGES, 2: 8}
     if name == "verify_image":
         project.commit(decisions.verify_image(project, case))
         return

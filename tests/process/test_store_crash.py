@@ -34,6 +34,7 @@ CHANGES = {
     "redo": [{"do": "redo"}],
     "stroke and confirm": [STROKE, {"do": "confirm", "case": "b", "start": [0, 0], "stop": [3, 3]}],
     "verify image": [{"do": "verify_image", "case": "b"}],
+    "verify image in pieces": [{"do": "verify_image", "case": "b", "in_pieces": True}, {"do": "undo"}, {"do": "redo"}],
     "open and close": [],
 }
 

@@ -20,7 +20,7 @@ SEQUENCE = [
     {"do": "write", "case": "b", "start": [4, 4], "stop": [12, 12], "label": 0},
     {"do": "undo"},
     {"do": "skip", "case": "b", "start": [8, 8], "stop": [9, 9]},
-    {"do": "verify_image", "case": "b"},
+    {"do": "verify_image", "case": "b", "in_pieces": True},
     {"do": "undo"},
     {"do": "redo"},
     {"do": "write", "case": "b", "start": [0, 0], "stop": [24, 24], "label": 1},
