@@ -6,7 +6,8 @@
   for is the name;
 - a folder of nnU-Net (``dataset.json``, ``imagesTr`` with channels ``_0000``, ``_0001``, …, ``labelsTr``) or of the
   Medical Segmentation Decathlon (``dataset.json`` that lists its files), with the names of their classes;
-- a CSV file with the columns ``image`` and ``mask``, and ``clean`` and ``name`` if wanted; paths count from its folder.
+- a CSV file with the columns ``image`` and ``mask``, and ``clean`` and ``name`` if wanted; paths count from its folder,
+  and addresses (``https://…/NAME.ome.zarr``) are those of OME-Zarr stores on a server.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from src_core.errors import FormatError, InputError, PairingError
 from src_core.io.formats import stem_of, suffix_of
 from src_core.io.guard import check_inside
 from src_core.io.pairs import Pair, files_by_stem, find_pairs
+from src_core.io.remote import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -174,6 +176,14 @@ def _from_csv(path: Path, unlabelled: bool) -> Found:
 def _listed(path: Path, text: str | None, line: int, problems: list[str]) -> Path | None:
     if not (text or "").strip():
         return None
+    if is_address(str(text)):
+        from src_core.io.remote_stores import opened_at
+
+        try:
+            return opened_at(str(text))
+        except FormatError as error:
+            problems.append(f"Line {line} of {path.name}: {error}")
+            return Path(str(text).rstrip("/").rpartition("/")[2])
     target = path.parent / Path(str(text).strip()).expanduser()
     if not target.exists():
         problems.append(f"Line {line} of {path.name} names {target}, which does not exist.")

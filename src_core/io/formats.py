@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import numpy as np
+
 from src_core.errors import FormatError, InputError
 
 if TYPE_CHECKING:
@@ -182,8 +184,8 @@ def opened(path: Path, *, mask: bool = False) -> Picture:
     return module.read(path, mask=mask) if found is None else found
 
 
-def write(path: Path, pixels: NDArray[Any], *, mode: str = "L", extra: Mapping[str, Any] | None = None) -> list[Path]:
-    """Write a mask as the file that ``mode`` and ``extra`` were read from.
+def write(path: Path, pixels: Any, *, mode: str = "L", extra: Mapping[str, Any] | None = None) -> list[Path]:
+    """Write a mask, an array or a LazyArray, as the file that ``mode`` and ``extra`` were read from.
 
     Returns
     -------
@@ -202,7 +204,7 @@ def write(path: Path, pixels: NDArray[Any], *, mode: str = "L", extra: Mapping[s
         raise InputError(f"{path} cannot be written: its ending is not supported; expected one of {names()}.")
     module = _BY_SUFFIX[suffix].load()
     facts = extra or {}
-    module.write(path, pixels, mode=mode, extra=facts)
+    module.write(path, _as_taken(module, pixels), mode=mode, extra=facts)
     companions = getattr(module, "companions", None)
     return [*(companions(path, facts) if companions is not None else []), path]
 
@@ -218,7 +220,7 @@ NEW = {
 """Formats that results can be written in, by the word for it: ending and module."""
 
 
-def write_new(folder: Path, name: str, format: str, pixels: NDArray[Any], grid: Grid) -> Path:
+def write_new(folder: Path, name: str, format: str, pixels: Any, grid: Grid) -> Path:
     """Write ``FOLDER/NAME.ext`` in a format that the pixels need not come from.
 
     Parameters
@@ -227,7 +229,7 @@ def write_new(folder: Path, name: str, format: str, pixels: NDArray[Any], grid: 
     name : str
     format : str
         A key of :data:`NEW`.
-    pixels : array, (H, W) or (Z, H, W)
+    pixels : array or LazyArray, (H, W) or (Z, H, W)
     grid : Grid
 
     Raises
@@ -239,8 +241,14 @@ def write_new(folder: Path, name: str, format: str, pixels: NDArray[Any], grid: 
     """
     suffix, module = NEW[format]
     path = folder / f"{name}{suffix}"
-    cast("NewFormat", import_module(f"src_core.io.{module}")).write_new(path, pixels, grid)
+    writer = cast("NewFormat", import_module(f"src_core.io.{module}"))
+    writer.write_new(path, _as_taken(writer, pixels), grid)
     return path
+
+
+def _as_taken(module: Format, pixels: Any) -> Any:
+    """Pixels as a module takes them: one with ``IN_STRIPS`` writes a LazyArray part by part, others need it whole."""
+    return pixels if getattr(module, "IN_STRIPS", False) else np.asarray(pixels)
 
 
 def usual_format(shape: tuple[int, ...], grid: Grid) -> str:

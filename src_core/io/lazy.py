@@ -88,6 +88,23 @@ class LazyArray:
         """The only slice of a stack of one."""
         return LazyArray(self.shape[1:], self.dtype, lambda place: self[(slice(0, 1), *place)][0], self._where)
 
+    def with_first(self) -> LazyArray:
+        """A stack of one slice."""
+        return LazyArray((1, *self.shape), self.dtype, lambda place: self[place[1:]][None], self._where)
+
+    def picked(self, shape: Sequence[int]) -> LazyArray:
+        """Every n-th value along each axis, so that no new value appears: the array as a smaller level of itself."""
+        if tuple(shape) == self.shape:
+            return self
+
+        def read(place: Place) -> NDArray[Any]:
+            sides = zip(place, self.shape, shape, strict=True)
+            wanted = [np.arange(part.start, part.stop) * have // want for part, have, want in sides]
+            values = self[tuple(slice(int(rows[0]), int(rows[-1]) + 1) for rows in wanted)]
+            return values[np.ix_(*(rows - rows[0] for rows in wanted))]
+
+        return LazyArray(shape, self.dtype, read, self._where)
+
     def mapped(self, change: Callable[..., NDArray[Any]], dtype: Any, *others: LazyArray) -> LazyArray:
         """The same places with other values: ``change`` gets a box of this array, and of the others."""
         return LazyArray(
@@ -138,3 +155,24 @@ def strips(pixels: Any, space: int | None = None) -> Iterator[NDArray[Any]]:
     rows = STRIP_ROWS[min(pixels.ndim if space is None else space, 3)]
     for start in range(0, pixels.shape[0], rows):
         yield pixels[(slice(start, start + rows),)]
+
+
+def runs(pixels: Any, rows: int | None = None) -> Iterator[tuple[Place, NDArray[Any]]]:
+    """The array as parts in the order of its values, with their places; an array in memory in one part.
+
+    Parameters
+    ----------
+    pixels : array or LazyArray
+    rows : int, optional
+        Of a part, along the first axis that is longer than one; those of a chunk of a project by default.
+    """
+    if not isinstance(pixels, LazyArray):
+        yield tuple(slice(0, side) for side in pixels.shape), pixels
+        return
+    axis = next((k for k, side in enumerate(pixels.shape) if side > 1), 0)
+    step = rows or STRIP_ROWS[min(max(pixels.ndim - axis, 2), 3)]
+    for start in range(0, pixels.shape[axis], step):
+        stop = min(start + step, pixels.shape[axis])
+        rest = tuple(slice(0, side) for side in pixels.shape[axis + 1 :])
+        place = (*(slice(0, 1),) * axis, slice(start, stop), *rest)
+        yield place, pixels[place]

@@ -10,6 +10,7 @@ import base64
 import gzip
 import io
 import zlib
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import nibabel
@@ -21,17 +22,18 @@ from nibabel.wrapstruct import WrapStructError
 from src_core.errors import FormatError, InputError
 from src_core.io.geometry import check_spacing, diagonal, grid_of
 from src_core.io.guard import DEFLATE_RATIO, broken, check_claim, reading, whole
-from src_core.io.lazy import LAZY_FROM, arranged
+from src_core.io.lazy import LAZY_FROM, LazyArray, arranged, runs
 from src_core.io.picture import Grid, Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
     from typing import BinaryIO
 
     from numpy.typing import NDArray
 
 SUFFIXES = (".nii", ".nii.gz")
+IN_STRIPS = True
 MAX_PREAMBLE = 16 * 2**20
 _ERRORS = (WrapStructError, HeaderDataError, HeaderTypeError, ImageFileError)
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
@@ -163,7 +165,7 @@ def _grid(path: Path, header: Any) -> Grid:
     return Grid(spacing=check_spacing(spacing, path), unit="mm")
 
 
-def write(path: Path, pixels: NDArray[Any], *, mode: str = "L", extra: Mapping[str, Any]) -> None:
+def write(path: Path, pixels: Any, *, mode: str = "L", extra: Mapping[str, Any]) -> None:
     """Write a mask as the file that ``extra`` was read from.
 
     Parameters
@@ -175,24 +177,26 @@ def write(path: Path, pixels: NDArray[Any], *, mode: str = "L", extra: Mapping[s
         Of the :class:`Picture` that was read.
     """
     slope, inter = extra["slope"], extra["inter"]
-    values = pixels if (slope, inter) == (1, 0) else np.rint((pixels - inter) / slope)
+    dtype = np.dtype(extra["dtype"])
+
+    def stored(values: NDArray[Any]) -> NDArray[Any]:
+        return (values if (slope, inter) == (1, 0) else np.rint((values - inter) / slope)).astype(dtype)
+
     preamble = zlib.decompress(base64.b64decode(extra["preamble"]))
-    _write(path, preamble, values.astype(np.dtype(extra["dtype"])))
+    _write(path, preamble, (stored(part) for _, part in runs(pixels)))
 
 
-def _write(path: Path, preamble: bytes, values: NDArray[Any]) -> None:
-    data = np.ascontiguousarray(values).tobytes()
+def _write(path: Path, preamble: bytes, parts: Iterable[NDArray[Any]]) -> None:
+    """Write voxels in their order, part by part."""
     with whole(path) as partial, partial.open("wb") as raw:
-        if _packed(path):
-            with gzip.GzipFile("", "wb", compresslevel=5, fileobj=raw, mtime=0) as file:
-                file.write(preamble)
-                file.write(data)
-        else:
-            raw.write(preamble)
-            raw.write(data)
+        packed = gzip.GzipFile("", "wb", compresslevel=5, fileobj=raw, mtime=0) if _packed(path) else nullcontext(raw)
+        with packed as file:
+            file.write(preamble)
+            for part in parts:
+                file.write(np.ascontiguousarray(part).tobytes())
 
 
-def write_new(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
+def write_new(path: Path, pixels: Any, grid: Grid) -> None:
     """Write an array ``(H, W)`` or ``(Z, H, W)`` with a geometry.
 
     Raises
@@ -203,7 +207,9 @@ def write_new(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
     header = nibabel.Nifti1Header()
     if pixels.dtype.kind not in "uif":
         raise InputError(f"{path} cannot be written: NIfTI holds no values of type {pixels.dtype}.")
-    volume = pixels if pixels.ndim == 3 else pixels[None]
+    volume = pixels
+    if pixels.ndim == 2:
+        volume = pixels.with_first() if isinstance(pixels, LazyArray) else pixels[None]
     header.set_data_dtype(pixels.dtype)
     header.set_data_shape(volume.shape[::-1])
     affine = np.array(grid.affine or diagonal(grid.spacing))[:, [2, 1, 0, 3]]
@@ -212,4 +218,5 @@ def write_new(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
     header.set_sform(affine, code=1 if known else 0)
     header.set_xyzt_units("mm" if grid.unit == "mm" else "unknown")
     header["magic"], header["vox_offset"] = b"n+1", 352
-    _write(path, header.binaryblock + bytes(4), volume.astype(pixels.dtype.newbyteorder("=")))
+    native = pixels.dtype.newbyteorder("=")
+    _write(path, header.binaryblock + bytes(4), (part.astype(native, copy=False) for _, part in runs(volume)))

@@ -14,7 +14,7 @@ import numpy as np
 
 from src_core.errors import FormatError
 from src_core.io.guard import DEFLATE_RATIO, broken, check_claim, reading, whole
-from src_core.io.lazy import LAZY_FROM, arranged
+from src_core.io.lazy import LAZY_FROM, LazyArray, arranged, runs
 from src_core.io.picture import Grid, Picture
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = (".npy", ".npz")
+IN_STRIPS = True
 IMAGE_KEYS = ("image", "img", "data", "volume", "raw", "x", "arr_0")
 MASK_KEYS = ("mask", "label", "labels", "seg", "segmentation", "masks", "y", "arr_0")
 MOST_CHANNELS = 4
@@ -140,9 +141,15 @@ def _key(path: Path, names: list[str], mask: bool) -> str:
     return found
 
 
-def write(path: Path, pixels: NDArray[Any], *, mode: str = "L", extra: Mapping[str, Any]) -> None:
+def write(path: Path, pixels: Any, *, mode: str = "L", extra: Mapping[str, Any]) -> None:
     """Write a mask as the file that ``extra`` was read from; of a .npz file only the mask's own array."""
-    values = pixels > 0 if mode == "1" else pixels.astype(np.dtype(extra.get("dtype", pixels.dtype.str)), copy=False)
+    dtype = np.dtype(bool) if mode == "1" else np.dtype(extra.get("dtype", pixels.dtype.str))
+    if isinstance(pixels, LazyArray):
+        if path.suffix.lower() == ".npy" and not extra.get("fortran"):
+            _write_in_strips(path, pixels, dtype)
+            return
+        pixels = np.asarray(pixels)
+    values = _converted(pixels, dtype)
     if extra.get("fortran"):
         values = np.asfortranarray(values)
     with whole(path) as partial, partial.open("wb") as file:
@@ -155,6 +162,18 @@ def write(path: Path, pixels: NDArray[Any], *, mode: str = "L", extra: Mapping[s
             np.save(file, values, allow_pickle=False)
 
 
-def write_new(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
+def _converted(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    return pixels > 0 if dtype.kind == "b" else pixels.astype(dtype, copy=False)
+
+
+def _write_in_strips(path: Path, pixels: LazyArray, dtype: np.dtype[Any]) -> None:
+    facts = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": pixels.shape}
+    with whole(path) as partial, partial.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, facts)
+        for _, part in runs(pixels):
+            file.write(np.ascontiguousarray(_converted(part, dtype)).tobytes())
+
+
+def write_new(path: Path, pixels: Any, grid: Grid) -> None:
     """Write an array; NumPy files have no geometry."""
     write(path, pixels, extra={})

@@ -17,8 +17,9 @@ import zarr
 from src_core.errors import FormatError
 from src_core.io.geometry import check_spacing
 from src_core.io.guard import broken, check_claim, check_inside, check_tree, reading, whole
-from src_core.io.lazy import LAZY_FROM, arranged
+from src_core.io.lazy import LAZY_FROM, STRIP_ROWS, LazyArray, arranged, runs
 from src_core.io.picture import Grid, Picture
+from src_core.io.remote import address_of, reaching, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = (".ome.zarr", ".zarr")
+IN_STRIPS = True
 RATIO = 100_000
 """The most that one byte of a chunk may turn into: codecs such as blosc pack a constant chunk into some bytes."""
 
@@ -86,7 +88,7 @@ class _Guarded:
         self._path, self._array = path, array
 
     def __getitem__(self, place: tuple[slice, ...]) -> Any:
-        with reading(self._path):
+        with reading(self._path), reaching(self._path):
             return self._array[place]
 
 
@@ -103,13 +105,14 @@ class _Store:
     def __init__(self, path: Path, mask: bool) -> None:
         self.path = path
         self.folder = _labels(path) if mask else path
-        self.attributes, self.version = _attributes(self.folder)
-        multiscale = _multiscale(path, self.attributes)
+        self.attributes, self.version = attributes_of(self.folder)
+        multiscale = multiscale_of(path, self.attributes)
         self.axes = _axes(path, multiscale)
         levels = [str(level["path"]) for level in multiscale["datasets"]]
         self.described = [_described(self.folder, level) for level in levels]
         self.level = self.folder / levels[0]
-        self.array = zarr.open_array(str(self.level), mode="r", zarr_format=self.version)
+        with reaching(path):
+            self.array = zarr.open_array(store_of(self.level), mode="r", zarr_format=self.version)
         if self.array.dtype.kind not in "uifb":
             raise FormatError(f"{path} holds values of type {self.array.dtype}; expected whole numbers or floats.")
         if self.array.ndim != len(self.axes):
@@ -119,6 +122,10 @@ class _Store:
     def check_claim(self, *, lazily: bool = False) -> None:
         """Compare its size with that of its files."""
         array, folder = self.array, self.folder
+        if address_of(folder) is not None:  # its files are somewhere else
+            check_claim(folder, array.chunks, array.dtype.itemsize)
+            check_claim(folder, array.shape, array.dtype.itemsize, lazily=lazily)
+            return
         files = [file.stat().st_size for file in self.level.rglob("*") if file.is_file()]
         chunks = math.prod(array.chunks) * array.dtype.itemsize
         check_claim(folder, array.chunks, array.dtype.itemsize, sum(files) * RATIO)
@@ -148,31 +155,33 @@ def _json(file: Path) -> dict[str, Any]:
     return values
 
 
-def _attributes(folder: Path) -> tuple[dict[str, Any], int]:
-    """What the group says of itself, and the version of zarr."""
+def attributes_of(folder: Path) -> tuple[dict[str, Any], int]:
+    """What a group says of itself, and the version of zarr."""
     if (folder / "zarr.json").is_file():
         return dict(_json(folder / "zarr.json").get("attributes", {})), 3
     return _json(folder / ".zattrs"), 2
 
 
-def _content(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def content_of(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What OME says in the attributes of a group, in either version."""
     return dict(attributes.get("ome", attributes))
 
 
 def _labels(path: Path) -> Path:
     """The folder of the mask in a store."""
-    attributes, _ = _attributes(path)
-    if "image-label" in _content(attributes) or not (path / "labels").is_dir():
+    attributes, _ = attributes_of(path)
+    if "image-label" in content_of(attributes) or not (path / "labels").is_dir():
         return path
-    names = _content(_attributes(path / "labels")[0]).get("labels", [])
+    names = content_of(attributes_of(path / "labels")[0]).get("labels", [])
     if len(names) != 1:
         raise FormatError(f"{path} holds {len(names)} labels; expected one; give the store of labels itself.")
     check_inside(path / "labels" / str(names[0]), path)
     return path / "labels" / str(names[0])
 
 
-def _multiscale(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    found = _content(attributes).get("multiscales")
+def multiscale_of(path: Path, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The first image of a group; FormatError when there is none."""
+    found = content_of(attributes).get("multiscales")
     if not isinstance(found, list) or not found or not found[0].get("datasets"):
         raise FormatError(
             f"{path} is a zarr store without an OME-Zarr image (multiscales); expected version 0.4 or 0.5."
@@ -202,7 +211,8 @@ def _described(folder: Path, level: str) -> dict[str, Any]:
 
 def _pixels(store: _Store) -> NDArray[Any]:
     store.check_claim()
-    values = np.asarray(store.array[...])
+    with reaching(store.path):
+        values = np.asarray(store.array[...])
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
@@ -236,7 +246,7 @@ def _order(path: Path, shape: tuple[int, ...], axes: str, mask: bool) -> tuple[l
 
 def _names(attributes: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
     """Names and colours that a store of labels has for its values."""
-    label = _content(attributes).get("image-label", {})
+    label = content_of(attributes).get("image-label", {})
     labels: dict[int, tuple[str, str]] = {}
     for item in label.get("colors", []):
         rgba = item.get("rgba")
@@ -252,19 +262,42 @@ def _names(attributes: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
 # ------------------------------------------------------------------ writing
 
 
-def write(path: Path, pixels: NDArray[Any], *, mode: str = "L", extra: Mapping[str, Any]) -> None:
+def write(path: Path, pixels: Any, *, mode: str = "L", extra: Mapping[str, Any]) -> None:
     """Write a mask ``(H, W)`` or ``(Z, H, W)`` as the store that ``extra`` was read from."""
     axes = extra["axes"]
-    kept = [axis for axis in "zyx"[-pixels.ndim :] if axis in axes]
-    values = pixels.transpose([kept.index(axis) for axis in axes if axis in kept])
-    values = values.reshape(
-        [values.shape[[a for a in axes if a in kept].index(axis)] if axis in kept else 1 for axis in axes]
-    )
+    own = "zyx"[-pixels.ndim :]
+    values = _on_axes(pixels, own, axes)
     with whole(path) as partial:
         partial.mkdir()
         _write_group(partial, extra["attributes"], extra["version"])
         for level in extra["levels"]:
             _write_level(partial, level, values, extra["version"])
+
+
+def _on_axes(pixels: Any, own: str, axes: str) -> Any:
+    """Pixels on the axes of a store; those that they have not are of length one."""
+    order = [own.index(axis) for axis in axes if axis in own]
+    shape = [pixels.shape[own.index(axis)] if axis in own else 1 for axis in axes]
+    if not isinstance(pixels, LazyArray):
+        return pixels.transpose(order).reshape(shape)
+
+    def read(place: tuple[slice, ...]) -> NDArray[Any]:
+        wanted = [place[axes.index(axis)] for axis in own]
+        return pixels[tuple(wanted)].transpose(order).reshape([part.stop - part.start for part in place])
+
+    return LazyArray(shape, pixels.dtype, read)
+
+
+def _fill(array: zarr.Array[Any], values: Any) -> None:
+    """Write all values; those of a LazyArray by whole chunks of the store."""
+    if not isinstance(values, LazyArray):
+        array[...] = values.astype(array.dtype)
+        return
+    sizes = array.shards or array.chunks
+    axis = next((k for k, side in enumerate(values.shape) if side > 1), 0)
+    rows = sizes[axis] * max(1, STRIP_ROWS[min(max(values.ndim, 2), 3)] // sizes[axis])
+    for place, part in runs(values, rows):
+        array[place] = part.astype(array.dtype)
 
 
 def _write_group(folder: Path, attributes: Mapping[str, Any], version: int) -> None:
@@ -276,7 +309,7 @@ def _write_group(folder: Path, attributes: Mapping[str, Any], version: int) -> N
     (folder / ".zattrs").write_text(json.dumps(attributes, indent=2), encoding="utf-8")
 
 
-def _write_level(folder: Path, level: Mapping[str, Any], values: NDArray[Any], version: int) -> None:
+def _write_level(folder: Path, level: Mapping[str, Any], values: Any, version: int) -> None:
     target = folder / level["path"]
     check_inside(target, folder)
     target.mkdir(parents=True)
@@ -285,13 +318,16 @@ def _write_level(folder: Path, level: Mapping[str, Any], values: NDArray[Any], v
     if "attributes" in level:
         (target / ".zattrs").write_text(json.dumps(level["attributes"], indent=2), encoding="utf-8")
     array = zarr.open_array(str(target), mode="r+", zarr_format=version)
-    for axis, (have, want) in enumerate(zip(values.shape, array.shape, strict=True)):
-        if have != want:
-            values = np.take(values, np.arange(want) * have // want, axis=axis)
-    array[...] = values.astype(array.dtype)
+    if isinstance(values, LazyArray):
+        values = values.picked(array.shape)
+    else:
+        for axis, (have, want) in enumerate(zip(values.shape, array.shape, strict=True)):
+            if have != want:
+                values = np.take(values, np.arange(want) * have // want, axis=axis)
+    _fill(array, values)
 
 
-def write_new(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
+def write_new(path: Path, pixels: Any, grid: Grid) -> None:
     """Write an array ``(H, W)`` or ``(Z, H, W)`` with its spacing, as OME-Zarr 0.5 of one level."""
     axes = "zyx"[-pixels.ndim :]
     unit = {"unit": "millimeter"} if grid.unit == "mm" else {}
@@ -305,4 +341,4 @@ def write_new(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
         partial.mkdir()
         _write_group(partial, {"ome": {"version": "0.5", "multiscales": [multiscale]}}, 3)
         array = zarr.create_array(str(partial / "0"), shape=pixels.shape, chunks=chunks, dtype=pixels.dtype)
-        array[...] = pixels
+        _fill(array, pixels)

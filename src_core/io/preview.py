@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from src_core.errors import InputError, PairingError
 from src_core.io.formats import entry_of
 from src_core.io.picture import size_in_words
-from src_core.io.sources import check_folders, read_image
+from src_core.io.sources import check_folders, open_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,7 @@ def preview(
     try:
         source = check_folders(images, masks, clean_masks, classes_file, unlabelled=unlabelled)
         first = source.pairs[0]
-        picture = read_image(first.image)
+        picture = open_image(first.image)
     except PairingError as error:
         return Preview(problems=tuple(error.problems))
     except InputError as error:

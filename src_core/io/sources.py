@@ -18,6 +18,7 @@ from src_core.io.images import grey
 from src_core.io.instances import one_class
 from src_core.io.lazy import LazyArray, first_slice, strips
 from src_core.io.picture import Grid, Picture
+from src_core.io.remote import is_address, told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,6 +170,11 @@ def read_image(path: Path) -> Picture:
     return _flat(_checked(path, read(path)))
 
 
+def open_image(path: Path) -> Picture:
+    """As :func:`read_image`, of a large file without reading it (:func:`~src_core.io.formats.opened`)."""
+    return _flat(_checked(path, opened(path)))
+
+
 def _checked(path: Path, picture: Picture) -> Picture:
     kind = picture.pixels.dtype.kind
     if kind not in "uif":
@@ -301,6 +307,10 @@ def numbers_of(case: CaseInfo) -> NDArray[Any]:
         If it is not there any more, or another one.
     """
     path = Path(case.mask_path)
+    if is_address(case.mask_path):
+        from src_core.io.remote_stores import opened_at
+
+        path = opened_at(case.mask_path)
     if not path.exists():
         raise InputError(f"The mask {path} is not there any more, so its objects cannot be numbered; put it back.")
     values: NDArray[Any] = _place_on(case, path).values
@@ -322,14 +332,14 @@ def load(pair: Pair, table: ClassTable) -> dict[str, Any]:
         "clean": None,
         "spacing": image.grid.spacing,
         "unit": image.grid.unit,
-        "image_path": str(pair.image.resolve()),
+        "image_path": told(pair.image),
         "mask_path": "",
     }
     masks = {path: place(open_mask(path), file, path, pair.image) for path in (pair.mask, pair.clean) if path}
     if pair.clean is not None:
         facts["clean"] = _encoded(table, masks[pair.clean].values, str(pair.clean))
     if pair.mask is not None:
-        facts["mask_path"] = str(pair.mask.resolve())
+        facts["mask_path"] = told(pair.mask)
         facts["given"] = _encoded(table, masks[pair.mask].values, str(pair.mask))
     else:
         facts["given"] = _unlabelled(image)

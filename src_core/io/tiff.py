@@ -20,16 +20,17 @@ import zarr
 from src_core.errors import FormatError
 from src_core.io.geometry import check_spacing
 from src_core.io.guard import broken, check_claim, reading, whole
-from src_core.io.lazy import LAZY_FROM, arranged
+from src_core.io.lazy import LAZY_FROM, LazyArray, arranged, runs
 from src_core.io.picture import Grid, Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".btf")
+IN_STRIPS = True
 SLICES = "ZIQ"
 """Letters that stand for slices; I and Q are pages without a name."""
 
@@ -280,21 +281,44 @@ def _ome_side(text: str, axis: str) -> float | None:
 # ------------------------------------------------------------------ writing
 
 
-def write(path: Path, pixels: NDArray[Any], *, mode: str = "L", extra: Mapping[str, Any]) -> None:
+def write(path: Path, pixels: Any, *, mode: str = "L", extra: Mapping[str, Any]) -> None:
     """Write a mask ``(H, W)`` or ``(Z, H, W)`` as the file that ``extra`` was read from."""
     options = _options(extra)
-    values = pixels > 0 if mode == "1" else pixels.astype(np.dtype(extra.get("dtype", pixels.dtype.str)), copy=False)
-    if mode == "RGB":
-        values = np.repeat(values[..., None], 3, axis=-1)
+    dtype = np.dtype(bool) if mode == "1" else np.dtype(extra.get("dtype", pixels.dtype.str))
+
+    def stored(part: NDArray[Any]) -> NDArray[Any]:
+        values = part > 0 if mode == "1" else part.astype(dtype, copy=False)
+        return np.repeat(values[..., None], 3, axis=-1) if mode == "RGB" else values
+
     options["photometric"] = "rgb" if mode == "RGB" else "miniswhite" if extra.get("white") else "minisblack"
     levels = extra.get("levels", [])
     with whole(path) as partial:
         opened = tifffile.TiffWriter(partial, bigtiff=extra.get("big", False), byteorder=extra.get("order"))
         with opened as file:
             described = {"description": extra["description"].encode()} if "description" in extra else {}
-            file.write(values, **options, **described, metadata=None, subifds=len(levels))
+            with _in_place(pixels, stored, partial) as values:
+                file.write(values, **options, **described, metadata=None, subifds=len(levels))
             for height, width in levels:
-                file.write(_smaller(values, height, width, mode == "RGB"), **options, metadata=None, subfiletype=1)
+                with _in_place(_smaller(pixels, height, width), stored, partial) as values:
+                    file.write(values, **options, metadata=None, subfiletype=1)
+
+
+@contextmanager
+def _in_place(pixels: Any, stored: Callable[[NDArray[Any]], NDArray[Any]], partial: Path) -> Iterator[NDArray[Any]]:
+    """An array as it is stored; a LazyArray lies in a file beside meanwhile, strip by strip, and not in memory."""
+    if not isinstance(pixels, LazyArray):
+        yield stored(pixels)
+        return
+    scratch = partial.with_name(partial.name + ".pixels")
+    sample = stored(np.zeros((1,) * pixels.ndim, pixels.dtype))
+    try:
+        values = np.memmap(scratch, sample.dtype, "w+", shape=pixels.shape + sample.shape[pixels.ndim :])
+        for place, part in runs(pixels):
+            values[place] = stored(part)
+        yield values
+        del values
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _options(extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,14 +337,15 @@ def _options(extra: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _smaller(values: NDArray[Any], height: int, width: int, colour: bool) -> NDArray[Any]:
+def _smaller(pixels: Any, height: int, width: int) -> Any:
     """A level of a pyramid: every n-th pixel, so that no new value appears."""
-    rows, columns = (-3, -2) if colour else (-2, -1)
-    picked = np.take(values, np.arange(height) * values.shape[rows] // height, axis=rows)
-    return np.ascontiguousarray(np.take(picked, np.arange(width) * values.shape[columns] // width, axis=columns))
+    if isinstance(pixels, LazyArray):
+        return pixels.picked((*pixels.shape[:-2], height, width))
+    picked = np.take(pixels, np.arange(height) * pixels.shape[-2] // height, axis=-2)
+    return np.ascontiguousarray(np.take(picked, np.arange(width) * pixels.shape[-1] // width, axis=-1))
 
 
-def write_new(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
+def write_new(path: Path, pixels: Any, grid: Grid) -> None:
     """Write an array ``(H, W)`` or ``(Z, H, W)`` with its spacing: OME-TIFF where that is known, else plain."""
     axes = "ZYX"[-pixels.ndim :]
     options: dict[str, Any] = {"photometric": "minisblack", "compression": _DEFLATE, "metadata": {"axes": axes}}
@@ -332,7 +357,8 @@ def write_new(path: Path, pixels: NDArray[Any], grid: Grid) -> None:
         options |= {"resolution": (x, y), "resolutionunit": "CENTIMETER"}
         options["metadata"]["spacing"] = list(grid.spacing)
     with whole(path) as partial:
-        tifffile.imwrite(partial, pixels, ome=ome, software=False, **options)
+        with _in_place(pixels, lambda part: part, partial) as values:
+            tifffile.imwrite(partial, values, ome=ome, software=False, **options)
 
 
 def _ome_facts(grid: Grid) -> dict[str, Any]:

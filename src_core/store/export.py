@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from src_core.data.case import IGNORE, CaseInfo, MaskEncoding, is_verified
 from src_core.errors import InputError, storage_errors
 from src_core.io.formats import NEW, usual_format, write, write_new
-from src_core.io.geometry import turn_back, volume
 from src_core.io.instances import renumbered
+from src_core.io.lazy import LazyArray
 from src_core.io.sources import GRID, grid_of_case, numbers_of
-from src_core.store.provenance import provenance
+from src_core.store.export_pixels import as_in_file, file_values, pixels_of
 from src_core.store.staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
+    from src_core.data.case import CaseInfo
     from src_core.store.project import Project
     from src_core.store.runs import Run
 
@@ -33,6 +31,7 @@ WHAT = (*MASKS, *FLOAT_MAPS, *BYTE_MAPS)
 """What can be exported."""
 
 FORMATS = ("same", *NEW)
+_TRIES = 3
 
 
 def export(
@@ -136,62 +135,42 @@ def _check_folder(project: Project, out: Path, what: Sequence[str]) -> None:
 def _export_one(
     project: Project, run: Run | None, folder: Path, case: CaseInfo, name: str, format: str, identifiers: bool
 ) -> list[Path]:
-    if name in MASKS:
-        label = project.read_label(case) if run is None or name == "cleaned" else _proposed(project, run, case)
-        return _write_mask(folder, case, label, format, identifiers)
-    if name == "provenance":
-        return _write_map(folder, case, provenance(project, case), format)
-    assert run is not None
-    values = run.read_map(case.id, name)
-    return _write_map(
-        folder, case, values.astype(np.uint8) * 255 if name == "band" else values.astype(np.float32), format
-    )
+    """Write one file; again when the image was changed meanwhile, so that it shows one moment of the record."""
+    for _ in range(_TRIES):
+        row, generation = project.version()[0], 0 if run is None else run.generation
+        pixels = pixels_of(project, run, case, name)
+        if name in MASKS:
+            written = _write_mask(folder, case, pixels, format, identifiers)
+        else:
+            written = _write_map(folder, case, pixels, format)
+        same = not project.changed_after(case, row) and (run is None or run.generation == generation)
+        if same or not isinstance(pixels, LazyArray):
+            return written
+    raise InputError(f"Image {case.name} was changed again and again while it was exported; export it again later.")
 
 
-def _proposed(project: Project, run: Run, case: CaseInfo) -> NDArray[np.uint8]:
-    """The run's proposal, except where a person has decided since."""
-    label, verified = project.read_labels(case)
-    if not run.covers(case.id):
-        return label
-    proposal: NDArray[np.uint8] = np.where(is_verified(verified), label, run.read_map(case.id, "proposed")).astype(
-        np.uint8
-    )
-    return proposal
-
-
-def file_values(label: NDArray[np.uint8], encoding: MaskEncoding) -> NDArray[Any]:
-    """Class indices as the values and dtype of the source file."""
-    table = np.zeros(256, dtype=np.int64)
-    for index, value in encoding.values.items():
-        table[index] = value
-    table[IGNORE] = encoding.values[0] if encoding.ignore_value is None else encoding.ignore_value
-    return table[label].astype(encoding.dtype)
-
-
-def _write_mask(folder: Path, case: CaseInfo, label: NDArray[np.uint8], format: str, identifiers: bool) -> list[Path]:
+def _write_mask(folder: Path, case: CaseInfo, label: Any, format: str, identifiers: bool) -> list[Path]:
     encoding, where = case.encoding, case.encoding.extra.get(GRID, {})
-    values = renumbered(label, numbers_of(case)) if where.get("instances") else file_values(label, encoding)
+    instances = where.get("instances")
+    values = renumbered(np.asarray(label), numbers_of(case)) if instances else file_values(label, encoding)
     if format != "same":
         return [write_new(folder, case.name, format, values, grid_of_case(case))]
     flat_format = encoding.suffix in (".png", ".jpg", ".jpeg", ".bmp")
     if encoding.extra.get("new") or (flat_format and values.ndim == 3):  # there was no file, or none that fits
         return [write_new(folder, case.name, usual_format(case.shape, grid_of_case(case)), values, grid_of_case(case))]
-    space = where.get("space", values.ndim)
-    if space != values.ndim or where.get("turn"):
-        values = turn_back(volume(values, values.ndim), where.get("turn"))
-        values = values[0] if space == 2 else values
+    values = as_in_file(values, where)
     path = folder / f"{case.name}{encoding.suffix}"
     return write(path, values, mode=encoding.mode, extra={**encoding.extra, "identifiers": identifiers})
 
 
-def _write_map(folder: Path, case: CaseInfo, values: NDArray[Any], format: str) -> list[Path]:
+def _write_map(folder: Path, case: CaseInfo, values: Any, format: str) -> list[Path]:
     chosen = _format_of_map(case, values) if format == "same" else format
     if chosen == "png" and values.dtype.kind == "f":
         chosen = "tiff"
     return [write_new(folder, case.name, chosen, values, grid_of_case(case))]
 
 
-def _format_of_map(case: CaseInfo, values: NDArray[Any]) -> str:
+def _format_of_map(case: CaseInfo, values: Any) -> str:
     """What maps of an image are written as: what keeps its geometry, and what its owner has programs for."""
     suffix = case.encoding.suffix
     if suffix in (".npy", ".npz"):
