@@ -254,7 +254,7 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("project", metavar="PROJECT")
     parser.add_argument("directory", metavar="DIR", help="where the masks are written")
     parser.add_argument("--images", required=True, metavar="DIR", help="folder of new images")
-    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the one reviewed with")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.set_defaults(run=_lazily("src_core.commands.learning", "predict_command"))
 
@@ -279,7 +279,7 @@ def _add_export_model(commands: argparse._SubParsersAction[argparse.ArgumentPars
     parser.add_argument("directory", metavar="DIR", help="folder to make; it may not hold anything yet")
     formats = ("onnx", "torchscript", "bioimageio", "safetensors")
     parser.add_argument("--format", choices=formats, default="onnx", help="default: onnx")
-    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest")
+    parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the one reviewed with")
     parser.set_defaults(run=_lazily("src_core.commands.models", "export_model_command"))
 
 

@@ -12,7 +12,7 @@ import json
 import logging
 import shutil
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +26,7 @@ from src_core.config import TrainingSettings
 from src_core.errors import InputError, storage_errors
 from src_core.infer.bioimageio import write_description
 from src_core.store.project import Project
+from src_core.store.run_lookup import find_model
 from src_core.train import checkpoint
 from src_core.train.views import padded
 from src_core.train.working import resize_image
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from src_core.data.case import CaseInfo, ClassInfo
+    from src_core.data.case import Box, CaseInfo, ClassInfo
     from src_core.networks.segmenter import Segmenter
     from src_core.train.working import Working
 
@@ -74,7 +75,7 @@ def export_model(project_path: str | Path, run_name: str | None, folder: Path, f
     ----------
     project_path : path
     run_name : str or None
-        None takes the newest trained run.
+        None takes the trained run that is reviewed with, or the newest where none has scores.
     folder : Path
         Made; may not hold anything yet.
     format : str
@@ -91,15 +92,16 @@ def export_model(project_path: str | Path, run_name: str | None, folder: Path, f
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds something already; name a new or empty folder for the model.")
     with Project.open(project_path) as project:
-        run = project.run(run_name, scored=False, trained=True)
+        run = find_model(project.path, run_name)
         teacher, header = checkpoint.load_teacher(run.path, torch.device("cpu"))
-        case, working = project.cases[0], checkpoint.working_of(header)
+        working = checkpoint.working_of(header)
+        case, box = _part_shown(project.cases[0], working)
         if format == "bioimageio" and (len(case.shape) == 3 or working.dimensions != "2d"):
             raise InputError(
                 "Format bioimageio describes models of images so far, and this one is of volumes; choose onnx, "
                 "torchscript or safetensors."
             )
-        image = project.read_image(case)
+        image = project.read_image(case, box)
         classes, author = project.classes, project.author
     settings = TrainingSettings.from_mapping(header["settings"])
     example = _Example(teacher, case, image, working, header.get("window"))
@@ -113,6 +115,15 @@ def export_model(project_path: str | Path, run_name: str | None, folder: Path, f
             folder.rmdir()
         partial.rename(folder)
     return sorted(folder.iterdir())
+
+
+def _part_shown(case: CaseInfo, working: Working) -> tuple[CaseInfo, Box | None]:
+    """What the network is shown of an image: all of it; of one that is worked on in tiles, one in its middle."""
+    tiling = working.tiling
+    if tiling is None or not tiling.cuts(case):
+        return case, None
+    box = tiling.box(case, tiling.count(case) // 2)
+    return replace(case, shape=box.shape), box
 
 
 class _Example:

@@ -5,11 +5,12 @@ Shape suffixes: C classes, X the space axes of the image (H, W) or volume (Z, H,
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src_core.data.case import IGNORE
+from src_core.data.case import IGNORE, Box
 from src_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,16 +19,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from src_core.data.case import CaseInfo
+    from src_core.infer.predict import Predictor
     from src_core.store.project import Project
     from src_core.store.runs import Run
 
     Quality = Callable[[NDArray[np.float32], NDArray[np.uint8]], NDArray[np.float32]]
 
 
-def opinions(project: Project, run: Run, *, device: str = "auto") -> Iterator[tuple[CaseInfo, NDArray[np.float32]]]:
+def opinions(
+    project: Project, run: Run, *, device: str = "auto"
+) -> Iterator[tuple[CaseInfo, Iterator[tuple[Box, NDArray[np.float32]]]]]:
     """Every image that the run has scores of, with its probabilities, ``(C, X)``, at the image's own size.
 
-    Those of a trained run come from its network anew; those of an imported run are what it keeps.
+    They come as boxes that cover the image: one of all of it, or its tiles, where it is worked on in tiles. Those of a
+    trained run come from its network anew; those of an imported run are what it keeps.
 
     Raises
     ------
@@ -35,13 +40,19 @@ def opinions(project: Project, run: Run, *, device: str = "auto") -> Iterator[tu
         If the run was imported without probabilities.
     """
     if run.imported:
-        yield from _kept(project, run)
+        for case, opinion_CX in _kept(project, run):
+            yield case, iter([(Box.whole(case.shape), opinion_CX)])
         return
     from src_core.infer.predict import Predictor
 
     predictor = Predictor(run.path, device)
     for case in project.cases:
-        yield case, predictor(project.read_image(case), case.spacing)
+        tiled = predictor.in_tiles(partial(project.read_image, case), case.shape)
+        yield case, iter(tiled) if tiled is not None else _whole(predictor, project, case)
+
+
+def _whole(predictor: Predictor, project: Project, case: CaseInfo) -> Iterator[tuple[Box, NDArray[np.float32]]]:
+    yield Box.whole(case.shape), predictor(project.read_image(case), case.spacing)
 
 
 def _kept(project: Project, run: Run) -> Iterator[tuple[CaseInfo, NDArray[np.float32]]]:

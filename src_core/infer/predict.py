@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from src_core.data.slices import Sides, slice_axis
 from src_core.errors import InputError, PairingError
+from src_core.infer.predict_tiles import TiledPrediction
 from src_core.infer.score import ZOOMS
 from src_core.io.formats import usual_format, write_new
+from src_core.io.lazy import LAZY_FROM
 from src_core.io.pairs import files_by_stem
-from src_core.io.sources import read_image
+from src_core.io.sources import open_image
 from src_core.store.project import Project
+from src_core.store.run_lookup import find_model
 from src_core.train import checkpoint
 from src_core.train.device import choose_device
 from src_core.train.views import teacher_probabilities
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from src_core.data.case import ClassInfo
+    from src_core.data.case import Box, ClassInfo
+    from src_core.io.picture import Picture
 
 
 def predict_folder(
@@ -39,7 +43,8 @@ def predict_folder(
 ) -> list[Path]:
     """Write a mask with the class values of the project for every image of a folder.
 
-    Masks are PNG; NIfTI where the image says where it lies, TIFF where it is a stack that does not.
+    Masks are PNG; NIfTI where the image says where it lies, TIFF where it is a stack that does not, or large. A large
+    image is read and its mask written tile by tile, if the model learned from tiles; else it is shrunk whole.
 
     Parameters
     ----------
@@ -47,7 +52,7 @@ def predict_folder(
     images, out : Path
         Folders; ``out`` is made if missing and may not be the folder of the images.
     run_name : str, optional
-        The newest trained run by default.
+        By default the trained run that is reviewed with; the newest where none has scores.
     device : str
     progress : callable, optional
         Called with files done and files in all.
@@ -65,20 +70,29 @@ def predict_folder(
         raise InputError(f"{out} is the folder of the images; choose another folder for the masks.")
     with Project.open(project_path) as project:
         classes = project.classes
-        folder = project.run(run_name, scored=False, trained=True).path
+        folder = find_model(project.path, run_name).path
     predictor = Predictor(folder, device)
     written = []
     for name, path in files.items():
-        picture = read_image(path)
-        image = picture.pixels
+        picture = open_image(path)
         if picture.channels > predictor.channels:
             raise InputError(f"{path} is a colour image and the model learned from grey ones; convert it first.")
-        label = predictor(image, picture.grid.spacing[-picture.space :]).argmax(0).astype(np.uint8)
-        format = usual_format(picture.shape, picture.grid)
-        written.append(write_new(out, name, format, class_values(label, classes), picture.grid))
+        written.append(_write_mask(out / name, predictor, picture, classes))
         if progress is not None:
             progress(len(written), len(files))
     return written
+
+
+def _write_mask(target: Path, predictor: Predictor, picture: Picture, classes: tuple[ClassInfo, ...]) -> Path:
+    format = usual_format(picture.shape, picture.grid)
+    tiled = predictor.in_tiles(lambda box: picture.pixels[box.slices], picture.shape)
+    if tiled is None:
+        spacing = picture.grid.spacing[-picture.space :]
+        label = predictor(np.asarray(picture.pixels), spacing).argmax(0).astype(np.uint8)
+        return write_new(target.parent, target.name, format, class_values(label, classes), picture.grid)
+    values = tiled.label().mapped(lambda part: class_values(part, classes), value_type(classes))
+    large = format == "png" and values.nbytes >= LAZY_FROM
+    return write_new(target.parent, target.name, "tiff" if large else format, values, picture.grid)
 
 
 class Predictor:
@@ -129,15 +143,30 @@ class Predictor:
         found: NDArray[np.float32] = np.stack([self._at_size(part, sides) for part in parts], axis=across + 1)
         return found
 
-    def _at_size(self, image_IX: torch.Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:
+    def in_tiles(self, read: Callable[[Box], NDArray[Any]], shape: tuple[int, ...]) -> TiledPrediction | None:
+        """An image that is worked on in tiles, read box by box; None for one that is taken whole."""
+        tiling = self._working.tiling
+        if tiling is None or not tiling.cuts(Sides(shape, (1.0,) * len(shape))):
+            return None
+        return TiledPrediction(self._ask, read, shape, tiling, self.channels)
+
+    def _ask(self, image_1IX: torch.Tensor) -> torch.Tensor:
+        """Probabilities at working resolution."""
         device = next(self._teacher.parameters()).device
-        zooms = ZOOMS if len(size) == 2 else ()
-        found = teacher_probabilities(self._teacher, image_IX[None].to(device), self._window, zooms=zooms)
+        zooms = ZOOMS if image_1IX.ndim == 4 else ()
+        return teacher_probabilities(self._teacher, image_1IX.to(device), self._window, zooms=zooms)
+
+    def _at_size(self, image_IX: torch.Tensor, size: tuple[int, ...]) -> NDArray[np.float32]:
+        found = self._ask(image_IX[None])
         rows = [enlarged(found, size, part)[0].cpu().numpy() for part in slabs(size)]
         return np.concatenate(rows, axis=1)
 
 
 def class_values(label: NDArray[np.uint8], classes: tuple[ClassInfo, ...]) -> NDArray[np.generic]:
     """Class indices as the values of the project's masks, in the smallest unsigned type that holds them."""
-    table = np.array([info.value for info in classes])
-    return table[label].astype(np.min_scalar_type(int(table.max())))
+    return np.array([info.value for info in classes])[label].astype(value_type(classes))
+
+
+def value_type(classes: tuple[ClassInfo, ...]) -> np.dtype[Any]:
+    """The type of :func:`class_values`."""
+    return np.min_scalar_type(max(info.value for info in classes))

@@ -1,7 +1,8 @@
 """Scores of images that are worked on in tiles: tile by tile, written as they are made.
 
-A tile is asked for with a halo around it, so that the network sees the surroundings of its rim; the halo is cut off.
-Memory holds one tile, and what :class:`~src_core.review.region_blocks.RegionBlocks` keeps.
+A tile is asked for with a halo around it, so that the network sees the surroundings of its rim. Some of the halo is
+blended into the tiles that follow (:mod:`~src_core.infer.seams`), the rest is cut off. Memory holds one tile, and what
+:class:`~src_core.review.region_blocks.RegionBlocks` keeps.
 
 Shape suffixes: C classes, K maps, X space axes.
 """
@@ -15,6 +16,7 @@ import torch
 
 from src_core.errors import storage_errors
 from src_core.infer.maps import Opinion
+from src_core.infer.seams import Seams
 from src_core.review.region_blocks import RegionBlocks
 from src_core.train.working import enlarged
 
@@ -73,6 +75,7 @@ class TiledScoring:
         self.tiles = sum(data.tiling.count(case) for case in self._cases) if data.tiling is not None else 0
         self.regions: list[Region] = []
         self.images: list[ImageScore] = []
+        self._seams: Seams | None = None
 
     def steps(self) -> Iterator[None]:
         """Score one tile after the other; the results of an image are there after its last one.
@@ -89,7 +92,7 @@ class TiledScoring:
         assert self._data.tiling is not None
         row = self._project.version()[1]
         arrays = self._writer.start(case.id, {name: (case.shape, np.dtype(kind)) for name, kind in KINDS.items()})
-        blocks = RegionBlocks(case)
+        blocks, self._seams = RegionBlocks(case), Seams(self._data.tiling, case)
         count = self._data.tiling.count(case)
         for number in range(count):
             self._score(case, number, arrays, blocks)
@@ -134,6 +137,8 @@ class TiledScoring:
         learner = self._scorer.learner
         image_1IX = torch.from_numpy(reader.image(outer))[None].to(learner.device)
         looked_1KX = self._scorer.ask(image_1IX)
+        if self._seams is not None:
+            looked_1KX = self._seams.blend(number, box, outer, looked_1KX)
         prior_1CX = self._scorer.prior_of(looked_1KX[:, :-1], reader.given(outer))
         evidence_1CX = torch.zeros_like(prior_1CX)
         position = self._positions.get((case.id, number))

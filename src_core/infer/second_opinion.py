@@ -15,7 +15,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from src_core.data.case import IGNORE, is_verified
 from src_core.errors import InputError
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from src_core.data.case import CaseInfo
+    from src_core.data.case import Box, CaseInfo
     from src_core.data.scores import Region
     from src_core.infer.opinions import Quality
     from src_core.store.runs import Run
@@ -85,8 +84,11 @@ def second_opinion(
         survey = _Survey(project, project.run(run_name), quality)
         writer = OpinionWriter(survey.run.path)
         try:
-            for done, (case, opinion_CX) in enumerate(opinions(project, survey.run, device=device), start=1):
-                writer.write(case.id, survey.ask(case, opinion_CX))
+            for done, (case, boxes) in enumerate(opinions(project, survey.run, device=device), start=1):
+                array = writer.start(case.id, case.shape)
+                for box, opinion_CX in boxes:
+                    writer.write(array, box, survey.ask(case, box, opinion_CX))
+                survey.sum_up(case)
                 if progress is not None:
                     progress(done, len(project.cases))
             record = survey.record()
@@ -112,26 +114,37 @@ class _Survey:
         self._regions = run.regions()
         self._said: dict[str, _Said] = {}
         self._pixels = TwoByTwo()
+        self._by_case: dict[int, list[Region]] = {}
+        for region in self._regions:
+            self._by_case.setdefault(region.case_id, []).append(region)
+        self._sums = np.zeros((2, 1))
 
-    def ask(self, case: CaseInfo, opinion_CX: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The map of an image: quality of its labels in [0, 1], 1 where a person vouches for them."""
-        label, verified = self._project.read_labels(case)
-        numbers, trust = self.run.read_map(case.id, "regions"), self.run.read_map(case.id, "trust")
-        regions = [region for region in self._regions if region.case_id == case.id]
+    def ask(self, case: CaseInfo, box: Box, opinion_CX: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The map of a box of an image: quality of its labels in [0, 1], 1 where a person vouches for them."""
+        label, verified = self._project.read_labels(case, box)
+        numbers, trust = (self.run.read_map(case.id, name, box) for name in ("regions", "trust"))
+        regions = self._by_case.get(case.id, [])
         quality = self._quality(opinion_CX, _labels_then(label, numbers, regions))
         known = label != IGNORE
         unseen = known & (verified == 0)
         self._pixels.add((trust < BELOW)[unseen], (quality < BELOW)[unseen])
-        self._sum_up(regions, quality, numbers)
+        self._add(quality, numbers)
         vouched = known & is_verified(verified) & (numbers == 0)
         return np.where(vouched, 1, quality).astype(np.float32)
 
-    def _sum_up(self, regions: list[Region], quality: NDArray[np.float32], numbers: NDArray[np.int32]) -> None:
-        if not regions:
-            return
-        means = ndimage.mean(quality.astype(np.float64), numbers, [region.number for region in regions])
-        for region, mean in zip(regions, means, strict=True):
-            self._said[region.id] = _Said(float(mean), float((1 - mean) * region.pixels))
+    def _add(self, quality: NDArray[np.float32], numbers: NDArray[np.int32]) -> None:
+        """Take up quality and pixels of regions, by their number."""
+        flat, length = numbers.ravel(), max(self._sums.shape[1], int(numbers.max(initial=0)) + 1)
+        found = np.bincount(flat, quality.ravel(), length), np.bincount(flat, minlength=length)
+        self._sums = np.pad(self._sums, ((0, 0), (0, length - self._sums.shape[1]))) + found
+
+    def sum_up(self, case: CaseInfo) -> None:
+        """Say what was found of the regions of an image, all of whose boxes were asked about."""
+        for region in self._by_case.get(case.id, []):
+            quality, pixels = self._sums[:, region.number] if region.number < self._sums.shape[1] else (np.nan, 0)
+            mean = float(quality / pixels) if pixels else float("nan")
+            self._said[region.id] = _Said(mean, (1 - mean) * region.pixels)
+        self._sums = np.zeros((2, 1))
 
     def record(self) -> dict[str, Any]:
         """Everything that was said; InputError if the scores are others by now."""
@@ -142,7 +155,8 @@ class _Survey:
 
 def _labels_then(label: NDArray[np.uint8], numbers: NDArray[np.int32], regions: Sequence[Region]) -> NDArray[np.uint8]:
     """The label, and in regions the one that they were found with."""
-    given = np.zeros(int(numbers.max(initial=0)) + 1, dtype=np.uint8)
+    highest = max((region.number for region in regions), default=0)
+    given = np.zeros(max(int(numbers.max(initial=0)), highest) + 1, dtype=np.uint8)
     for region in regions:
         given[region.number] = region.given
     return np.where(numbers > 0, given[numbers], label).astype(np.uint8)

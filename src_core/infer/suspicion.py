@@ -52,8 +52,10 @@ def suspicion_maps(
     """
     score = _entropy if kind == "entropy" else _confident()
     maps = {}
-    for done, (case, opinion_CX) in enumerate(opinions(project, run, device=device), start=1):
-        maps[case.id] = score(opinion_CX, project.read_label(case))
+    for done, (case, boxes) in enumerate(opinions(project, run, device=device), start=1):
+        maps[case.id] = np.zeros(case.shape, np.float32)
+        for box, opinion_CX in boxes:
+            maps[case.id][box.slices] = score(opinion_CX, project.read_label(case, box))
         if progress is not None:
             progress(done, len(project.cases))
     return maps

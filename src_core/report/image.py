@@ -12,17 +12,18 @@ import numpy as np
 
 from src_core.data.case import IGNORE, KINDS, Verified, is_verified
 from src_core.errors import ProjectDamagedError
-from src_core.metrics.overlap import dice_per_class
 from src_core.review.regions import doubted
+from src_core.store.chunks import band_boxes
 from src_core.store.journal import Action
+from src_core.store.masks import common
 from src_core.store.provenance import PROVENANCE, Replay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from src_core.data.case import CaseInfo
+    from src_core.data.case import Box, CaseInfo
     from src_core.report.record import Row
     from src_core.store.journal import Patch
     from src_core.store.project import Project
@@ -85,16 +86,17 @@ class ImageCount:
         return int(self.verified.sum() - self.verified[Verified.NO] - self.verified[Verified.UNSURE])
 
 
-def replayed(project: Project, case: CaseInfo, rows: Iterable[Row], corrected: set[str] | None = None) -> Replay:
-    """The image after some rows of its record; regions that they corrected are added to ``corrected``."""
-    replay = Replay(project.read_given(case))
+def replayed(
+    project: Project, case: CaseInfo, rows: Iterable[Row], corrected: set[str] | None = None, box: Box | None = None
+) -> Replay:
+    """The image, or a box of it, after some rows of its record; regions that they corrected go into ``corrected``."""
+    replay = Replay(project.read_given(case, box), box)
     painted = False
     for row in rows:
-        after = project.patch_after(row.id)
-        if after is None:
-            continue
-        changed = _corrects(replay, after)
-        replay.apply(row.action, after)
+        changed = False
+        for after in project.patches_after(row.id, box):
+            changed |= corrected is not None and _corrects(replay, after)
+            replay.apply(row.action, after)
         painted |= changed and row.action == Action.EDIT
         if corrected is not None and row.region and (changed or (painted and row.action == Action.CONFIRM)):
             corrected.add(row.region)
@@ -105,18 +107,19 @@ def replayed(project: Project, case: CaseInfo, rows: Iterable[Row], corrected: s
 
 def _corrects(replay: Replay, after: Patch) -> bool:
     """True when somebody vouches for a label that is not the given one, and nobody did before."""
-    before = replay.verified[after.box.slices]
-    return bool(((after.verified == Verified.CORRECTED) & (before != Verified.CORRECTED)).any())
+    where, part = common(after.box, replay.box)
+    before = replay.verified[where]
+    return bool(((after.verified[part] == Verified.CORRECTED) & (before != Verified.CORRECTED)).any())
 
 
-def count_image(project: Project, case: CaseInfo, rows: Iterable[Row], run: Run | None, classes: int) -> ImageCount:
-    """Count one image.
+def count_image(project: Project, case: CaseInfo, rows: Sequence[Row], run: Run | None, classes: int) -> ImageCount:
+    """Count one image, a large one band by band.
 
     Parameters
     ----------
     project : Project
     case : CaseInfo
-    rows : iterable of Row
+    rows : sequence of Row
         Of its record, oldest first, without what was turned back.
     run : Run or None
         With scores.
@@ -124,19 +127,30 @@ def count_image(project: Project, case: CaseInfo, rows: Iterable[Row], run: Run 
         Background included.
     """
     corrected: set[str] = set()
-    replay = replayed(project, case, rows, corrected)
-    given, label = replay.given, replay.label
-    before, after = (np.bincount(mask.ravel(), minlength=LABELS) for mask in (given, label))
+    before, after, both = (np.zeros(LABELS, np.int64) for _ in range(3))
+    verified, origin = np.zeros(KINDS, np.int64), np.zeros(max(PROVENANCE.values()) + 1, np.int64)
+    conversions: Counter[tuple[int, int]] = Counter()
+    trust: TrustSums | None = None if run is None else TrustSums(scored=0.0, now=0.0, wrong_now=0.0)
+    for box in band_boxes(case.shape):
+        replay = replayed(project, case, rows, corrected, box)
+        given, label = replay.given, replay.label
+        for counts, values in (
+            (before, given), (after, label), (both, label[label == given]),
+            (verified, replay.verified), (origin, replay.provenance()),
+        ):  # fmt: skip
+            counts += np.bincount(values.ravel(), minlength=len(counts))
+        conversions += _conversions(given, label)
+        trust = None if run is None or trust is None else _added(trust, _trust(run, case, replay))
     return ImageCount(
         before=before,
         after=after,
-        conversions=_conversions(given, label),
-        verified=np.bincount(replay.verified.ravel(), minlength=KINDS),
-        provenance=np.bincount(replay.provenance().ravel(), minlength=max(PROVENANCE.values()) + 1),
+        conversions=conversions,
+        verified=verified,
+        provenance=origin,
         corrected=corrected,
-        dice=_dice(given, label, classes),
+        dice=_dice(before, after, both, classes),
         mm2=prod(case.spacing) if case.unit == "mm" and len(case.shape) == 2 else None,
-        trust=None if run is None else _trust(run, case, replay),
+        trust=trust,
     )
 
 
@@ -146,17 +160,25 @@ def _conversions(given: NDArray[np.uint8], label: NDArray[np.uint8]) -> Counter[
     return Counter({divmod(int(pair), LABELS): int(count) for pair, count in zip(pairs, counts, strict=True)})
 
 
-def _dice(given: NDArray[np.uint8], label: NDArray[np.uint8], classes: int) -> float:
-    """Mean over the foreground classes that are in one of the two; 1 without any."""
-    there = [index for index in range(1, classes) if (given == index).any() or (label == index).any()]
-    dice = dice_per_class(given, label, classes)
-    return float(np.mean([dice[index - 1] for index in there])) if there else 1.0
+def _dice(given: NDArray[np.int64], label: NDArray[np.int64], both: NDArray[np.int64], classes: int) -> float:
+    """Mean over the foreground classes that are in one of the two, from counts and those in both; 1 without any."""
+    total = (given + label)[1:classes]
+    there = total > 0
+    return float((2.0 * both[1:classes][there] / total[there]).mean()) if there.any() else 1.0
+
+
+def _added(sums: TrustSums, more: TrustSums | None) -> TrustSums | None:
+    if more is None:
+        return None
+    return TrustSums(
+        scored=sums.scored + more.scored, now=sums.now + more.now, wrong_now=sums.wrong_now + more.wrong_now
+    )
 
 
 def _trust(run: Run, case: CaseInfo, replay: Replay) -> TrustSums | None:
     """None when the map cannot be read, as while new scores are put in their place."""
     try:
-        trust = run.read_map(case.id, "trust")
+        trust = run.read_map(case.id, "trust", replay.box)
     except ProjectDamagedError as error:
         logger.warning("%s The report goes without it.", error)
         return None

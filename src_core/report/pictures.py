@@ -11,9 +11,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from src_core.data.case import IGNORE, OKABE_ITO
-from src_core.data.slices import best_slice, one_slice, slice_axis
-from src_core.report.image import replayed
+from src_core.data.case import OKABE_ITO
+from src_core.report.views import View, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +29,6 @@ SIDE = 256
 
 LINE = 2
 """Width of an outline, px."""
-
-SMALLEST_WINDOW = 64
-"""A detail is at least so many px high and wide, if the image is."""
-
-DETAIL_BELOW = 0.6
-"""A detail is shown instead of the whole image when it is smaller than this part of it along both sides."""
 
 ADDED, REMOVED, OTHER = OKABE_ITO[4], OKABE_ITO[6], OKABE_ITO[7]
 """Colours of changed pixels: background became a class, a class became background, anything else.
@@ -101,49 +94,25 @@ def pictures(
 def _picture(
     project: Project, case: CaseInfo, ledger: Ledger, figures: ImageFigures, classes: tuple[ClassFigures, ...]
 ) -> Picture:
-    replay = replayed(project, case, ledger.rows[case.id])
-    given, label = replay.given, replay.label
-    image, at = project.read_image(case), None
-    if given.ndim == 3:
-        axis = slice_axis(case)
-        at = best_slice(given != label, axis)
-        given, label, image = (one_slice(values, axis, at) for values in (given, label, image))
-    window = window_of(given != label)
-    sides = given.shape
-    given, label, image = given[window], label[window], image[window]
-    scale = SIDE / max(label.shape)
-    height, width = (max(1, round(edge * scale)) for edge in label.shape)
-    seen = _resized(Image.fromarray(shown(image)), (width, height), Image.Resampling.BICUBIC)
+    view = view_of(project, case, ledger.rows[case.id])
+    scale = SIDE / max(view.label.shape)
+    height, width = (max(1, round(edge * scale)) for edge in view.label.shape)
+    seen = _resized(Image.fromarray(shown(view.image)), (width, height), Image.Resampling.BICUBIC)
     return Picture(
         figures=figures,
-        given=_uri(outlined(seen, _labels(given, (width, height)), classes)),
-        cleaned=_uri(outlined(seen, _labels(label, (width, height)), classes)),
-        changed=_uri(_highlighted(seen, given, label)),
+        given=_uri(outlined(seen, _labels(view.given, (width, height)), classes)),
+        cleaned=_uri(outlined(seen, _labels(view.label, (width, height)), classes)),
+        changed=_uri(_highlighted(seen, view.changes)),
         width=width,
         height=height,
-        detail=_detail(window, sides, at),
+        detail=_detail(view),
     )
 
 
-def window_of(changed: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The part that is shown: around the changed pixels when that is a small part of the image, else the whole."""
-    spans = []
-    for axis, edge in enumerate(changed.shape):
-        places = np.flatnonzero(changed.any(axis=1 - axis))
-        start, stop = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, edge)
-        size = min(edge, max(2 * (stop - start), SMALLEST_WINDOW))
-        start = min(max((start + stop - size) // 2, 0), edge - size)
-        spans.append((start, size, edge))
-    if any(size >= DETAIL_BELOW * edge for _, size, edge in spans):
-        return slice(0, changed.shape[0]), slice(0, changed.shape[1])
-    (top, high, _), (left, wide, _) = spans
-    return slice(top, top + high), slice(left, left + wide)
-
-
-def _detail(window: tuple[slice, slice], sides: tuple[int, ...], at: int | None) -> str:
-    rows, columns = window
-    words = [] if at is None else [f"slice {at}"]
-    if (rows.stop - rows.start, columns.stop - columns.start) != sides:
+def _detail(view: View) -> str:
+    rows, columns = view.window
+    words = [] if view.at is None else [f"slice {view.at}"]
+    if (rows.stop - rows.start, columns.stop - columns.start) != view.sides:
         words.append(f"rows {rows.start}–{rows.stop - 1}, columns {columns.start}–{columns.stop - 1}")
     return ", ".join(words)
 
@@ -189,15 +158,12 @@ def _line(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return line
 
 
-def _highlighted(seen: NDArray[np.uint8], given: NDArray[np.uint8], label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _highlighted(seen: NDArray[np.uint8], changes: tuple[NDArray[np.bool_], ...]) -> NDArray[np.uint8]:
     """The picture in dim grey, changed pixels in the colour of their kind."""
     grey = (seen.mean(axis=2, keepdims=True) * DIM).astype(np.uint8)
     drawn = np.repeat(grey, 3, axis=2)
-    changed = given != label
-    added = changed & (given == 0) & (label != IGNORE)
-    removed = changed & (label == 0) & (given != IGNORE)
     size = (seen.shape[1], seen.shape[0])
-    for mask, color in ((added, ADDED), (removed, REMOVED), (changed & ~added & ~removed, OTHER)):
+    for mask, color in zip(changes, (ADDED, REMOVED, OTHER), strict=True):
         drawn[_covered(mask, size)] = _rgb(color)
     return drawn
 

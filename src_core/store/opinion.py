@@ -10,6 +10,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from src_core.errors import InputError, storage_errors
 from src_core.store import arrays, chunks
 from src_core.store.reading import number_of, read_object, text_of
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from src_core.data.case import Box
@@ -79,8 +80,8 @@ class OpinionWriter:
             self._partial.mkdir()
             chunks.write_group(self._partial / STORE)
 
-    def write(self, case_id: int, values: NDArray[np.float32]) -> None:
-        """Write the map of one image.
+    def start(self, case_id: int, shape: tuple[int, ...]) -> chunks.ChunkedArray:
+        """Begin the map of one image, to be written box by box.
 
         Raises
         ------
@@ -88,7 +89,12 @@ class OpinionWriter:
             If the disk is full; everything stays as it was.
         """
         with storage_errors(self._partial, "The scores are as they were."):
-            chunks.write_array(self._partial / STORE / f"{case_id:06d}", values)
+            return chunks.new_array(self._partial / STORE / f"{case_id:06d}", shape, np.dtype(np.float32))
+
+    def write(self, array: chunks.ChunkedArray, box: Box, values: NDArray[np.float32]) -> None:
+        """Write a box of a map; StorageError as of :meth:`start`."""
+        with storage_errors(self._partial, "The scores are as they were."):
+            array.write(box, values)
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """Put it in place, with its record; ``generation`` in it says which scores it is about."""

@@ -43,6 +43,18 @@ def find_run(project: Path, name: str | None, *, scored: bool, trained: bool) ->
     return chosen
 
 
+def find_model(project: Path, name: str | None) -> Run:
+    """The run whose network is taken: by name, else the trained one that is reviewed with; the newest without scores.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    trained = [] if name is not None else [run for run in list_runs(project) if not run.imported]
+    return choose(project, trained).run or find_run(project, name, scored=False, trained=True)
+
+
 def _by_name(runs: list[Run], name: str | None) -> list[Run]:
     """All of them without a name; else the one that is called so, or was once."""
     if name is None:

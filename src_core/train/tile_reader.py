@@ -5,7 +5,7 @@ Shape suffixes: I input channels, X space axes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from src_core.data.case import IGNORE, Verified
 from src_core.train.tiles import windows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from src_core.data.case import Box, CaseInfo
@@ -24,11 +26,46 @@ OVERVIEWS = 36
 """So many windows of an image, with sides of so many px, tell how its intensities are spread."""
 
 
-class TileReader:
+class TiledImage:
     """Reads tiles of one image at working resolution.
 
     Intensities are normalised as those of smaller images are, by clipping, mean and spread of the image; these are
     found in windows that are spread over it.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the pixels of a box, with or without channels last.
+    shape : tuple of int
+        Of the image, px.
+    tiling : Tiling
+    channels : int
+        Of the image of the project that has most.
+    """
+
+    def __init__(
+        self, read: Callable[[Box], NDArray[Any]], shape: tuple[int, ...], tiling: Tiling, channels: int
+    ) -> None:
+        self._read, self._tiling, self._channels = read, tiling, channels
+        windows = windows_of(shape, OVERVIEW, OVERVIEWS)
+        seen = np.concatenate([np.ravel(read(box)) for box in windows]).astype(np.float32)
+        self._low, self._high = np.percentile(seen, (0.5, 99.5)).astype(np.float32)
+        seen = np.clip(seen, self._low, self._high)
+        self._mean = np.float32(seen.mean())
+        self._spread = np.float32(max(float(seen.std()), 1e-6))
+
+    def image(self, box: Box) -> NDArray[np.float32]:
+        """A box of the image, ``(I, X)``, normalised; px of the image, starting at a multiple of the step."""
+        values = np.asarray(self._read(box), dtype=np.float32)
+        values = values[..., None] if values.ndim == len(box.start) else values
+        values = (np.clip(values, self._low, self._high) - self._mean) / self._spread
+        if values.shape[-1] < self._channels:
+            values = np.repeat(values[..., :1], self._channels, axis=-1)
+        return block_means(np.ascontiguousarray(np.moveaxis(values, -1, 0)), self._tiling.step)
+
+
+class TileReader(TiledImage):
+    """Reads tiles of one image of a project, with its labels.
 
     Parameters
     ----------
@@ -41,22 +78,8 @@ class TileReader:
     """
 
     def __init__(self, project: Project, case: CaseInfo, tiling: Tiling, channels: int) -> None:
-        self._project, self.case, self._tiling, self._channels = project, case, tiling, channels
-        windows = windows_of(case.shape, OVERVIEW, OVERVIEWS)
-        seen = np.concatenate([project.read_image(case, box).ravel() for box in windows]).astype(np.float32)
-        self._low, self._high = np.percentile(seen, (0.5, 99.5)).astype(np.float32)
-        seen = np.clip(seen, self._low, self._high)
-        self._mean = np.float32(seen.mean())
-        self._spread = np.float32(max(float(seen.std()), 1e-6))
-
-    def image(self, box: Box) -> NDArray[np.float32]:
-        """A box of the image, ``(I, X)``, normalised; px of the image, starting at a multiple of the step."""
-        values = np.asarray(self._project.read_image(self.case, box), dtype=np.float32)
-        values = values[..., None] if values.ndim == len(box.start) else values
-        values = (np.clip(values, self._low, self._high) - self._mean) / self._spread
-        if values.shape[-1] < self._channels:
-            values = np.repeat(values[..., :1], self._channels, axis=-1)
-        return block_means(np.ascontiguousarray(np.moveaxis(values, -1, 0)), self._tiling.step)
+        super().__init__(lambda box: project.read_image(case, box), case.shape, tiling, channels)
+        self._project, self.case = project, case
 
     def given(self, box: Box) -> NDArray[np.uint8]:
         """Labels of the source mask, uint8, ``(X)``."""

@@ -22,6 +22,9 @@ class Bright:
     def __init__(self, folder, device):
         pass
 
+    def in_tiles(self, read, shape):
+        return None
+
     def __call__(self, image, spacing):
         assert len(spacing) == image.ndim  # of grey images
         assert spacing[0] == (3 if image.ndim == 3 and image.dtype == np.int16 else 1)
@@ -33,7 +36,7 @@ def predicted(tmp_path, make_project, monkeypatch):
     path = make_project(2)
     monkeypatch.setattr(predict, "Predictor", Bright)
     (path / "runs" / "run-001").mkdir(parents=True)
-    monkeypatch.setattr(predict.Project, "run", lambda self, *_a, **_k: Run(path / "runs" / "run-001"))
+    monkeypatch.setattr(predict, "find_model", lambda *_words: Run(path / "runs" / "run-001"))
     (tmp_path / "new").mkdir()
     return lambda: predict.predict_folder(path, tmp_path / "new", tmp_path / "out")
 

@@ -14,8 +14,9 @@ from PIL import Image
 from src_core.data.case import OKABE_ITO
 from src_core.report.figures import ClassFigures
 from src_core.report.gather import gather
-from src_core.report.pictures import ADDED, OTHER, REMOVED, SIDE, outlined, pictures, shown, window_of
+from src_core.report.pictures import ADDED, OTHER, REMOVED, SIDE, outlined, pictures, shown
 from src_core.report.record import Ledger
+from src_core.report.views import window_of
 from src_core.review import decisions
 from src_core.store.create import NewCase, build_project
 from src_core.store.project import Project

@@ -225,7 +225,7 @@ def test_a_disk_that_fills_up_leaves_the_opinion_before(apart, monkeypatch):
     def full(*_words):
         raise OSError(28, "no space")
 
-    monkeypatch.setattr("src_core.store.opinion.chunks.write_array", full)
+    monkeypatch.setattr("src_core.store.opinion.chunks.ChunkedArray.write", full)
     with pytest.raises(StorageError, match="disk is full"):
         second_opinion(apart)
     with Project.open(apart) as project:
