@@ -9,7 +9,9 @@ is done in a process of its own, one a format, so that a crash is counted and do
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
+import io
 import json
 import resource
 import signal
@@ -33,9 +35,40 @@ from src_core.errors import FormatError, MaskValueError
 from src_core.io.sources import read_image, read_mask
 from tests.contracts.samples import AFFINE, SAMPLES, Sample, labels
 from tests.contracts.samples_dicom import segmentation, series
+from tests.contracts.test_outlines import RUNS, SQUARE, packed
+from tests.contracts.test_outlines import coco as write_coco
+from tests.contracts.test_outlines import labelme as write_labelme
+
+
+def labelme(path: Path, pixels: np.ndarray, _where: object) -> None:
+    """Outlines of every kind, and a mask, of an image of some size."""
+    write_labelme(
+        path,
+        ("organ", SQUARE, "polygon"),
+        ("lesion", [[4, 3], [6, 5]], "rectangle"),
+        ("apex", [[5, 4], [5, 6]], "circle"),
+    )
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    packed = io.BytesIO()
+    Image.fromarray(pixels[:3, :4] > 0).save(packed, "PNG")
+    drawn = {"label": "rest", "points": [[1, 1], [4, 3]], "shape_type": "mask", "flags": {}}
+    facts["shapes"].append({**drawn, "mask": base64.b64encode(packed.getvalue()).decode()})
+    path.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def coco(segmentation: object) -> Callable[[Path, np.ndarray, object], None]:
+    """A COCO file of one image."""
+    return lambda path, _pixels, _where: write_coco(path, segmentation)
+
+
+INSIDE = {"coco": "a.png", "coco runs": "a.png"}
+"""Kinds whose masks are parts of a file, with the name of the part."""
 
 KINDS = {
     **SAMPLES,
+    "labelme": Sample(".json", labelme, volume=False),
+    "coco": Sample(".json", coco([[2, 1, 6, 1, 6, 5, 2, 5]]), volume=False),
+    "coco runs": Sample(".json", coco({"size": [8, 10], "counts": packed(RUNS)}), volume=False),
     "jpeg": Sample(".jpg", lambda path, pixels, _: Image.fromarray(pixels * 100).save(path), volume=False),
     "dicom series": Sample("", lambda path, pixels, where: series(path, pixels.astype(np.int16), where)),
     "dicom segmentation": Sample(
@@ -87,7 +120,8 @@ def child(name: str, first: int, count: int, memory: int, limit: float) -> None:
         path = Path(folder) / f"case{sample.suffix}"
         sample.make(path, labels(sample.volume), AFFINE)
         reader = read_image if name == "dicom series" else read_mask
-        reader(path)  # with all that this imports
+        read = path / INSIDE[name] if name in INSIDE else path
+        reader(read)  # with all that this imports
         own = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (own + memory, own + memory))
         files = sorted(file for file in Path(folder).rglob("*") if file.is_file() and ".s" not in file.parts)
@@ -98,7 +132,7 @@ def child(name: str, first: int, count: int, memory: int, limit: float) -> None:
             target = chosen[rng.integers(len(chosen))]
             kept = target.read_bytes()
             target.write_bytes(damaged(kept, rng))
-            print(json.dumps({"seed": seed, **judged(lambda: reader(path), limit)}), flush=True)
+            print(json.dumps({"seed": seed, **judged(lambda: reader(read), limit)}), flush=True)
             target.write_bytes(kept)
 
 

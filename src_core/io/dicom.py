@@ -94,7 +94,8 @@ def _pixels(path: Path, file: Path) -> NDArray[Any]:
     except RuntimeError as error:  # also what says that something is not implemented
         if "plugin" in str(error) or "decode" in str(error) or "dependenc" in str(error):
             raise FormatError(
-                f"{path} is packed in a way that needs another package; install pylibjpeg[all], or save it unpacked."
+                f"{path} is packed in a way that the packages which are installed cannot unpack; install more with: "
+                "pip install 'napari-metadcseg[dicom-codecs]', or save it unpacked."
             ) from error
         raise broken(path) from error
     except (pydicom.errors.BytesLengthException, InvalidDicomError) as error:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 COCO = ".coco.json"
 MAX_JSON = 512 * 2**20
+MOST_BITS = 60
+"""Of a run length; more make no sense, and take long."""
 
 
 def read(path: Path, *, mask: bool = False) -> Picture:
@@ -195,6 +197,8 @@ def _runs(text: str) -> list[int]:
     value = shift = 0
     for letter in text:
         bits = ord(letter) - 48
+        if shift > MOST_BITS:
+            raise ValueError
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:

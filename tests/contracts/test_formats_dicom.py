@@ -134,6 +134,17 @@ def test_files_of_other_makers_are_read_or_refused(name):
         read(path)
 
 
+def test_what_packs_in_a_way_that_nobody_here_unpacks_names_what_to_install(tmp_path):
+    facts = pydicom.dcmread(pydicom.data.get_testdata_file("CT_small.dcm", download=False))
+    facts.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLosslessSV1
+    facts.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8" + bytes(64)])
+    facts["PixelData"].VR = "OB"
+    facts.save_as(tmp_path / "a.dcm")
+    with pytest.raises(FormatError, match=r"pip install 'napari-metadcseg\[dicom-codecs\]'") as caught:
+        read(tmp_path / "a.dcm")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["series", "segmentation"])
 def test_damaged_files_are_read_or_refused(tmp_path, pixels, label, name):
     folder = series(tmp_path / "case", pixels)

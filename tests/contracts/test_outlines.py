@@ -146,3 +146,36 @@ def test_a_coco_file_of_other_images(images, tmp_path):
     (tmp_path / "c.json").write_text("{")
     with pytest.raises(FormatError, match="broken"):
         create_from_folders(tmp_path / "p", images, tmp_path / "c.json")
+
+
+@pytest.mark.parametrize("kind", ["labelme", "coco", "coco runs"])
+def test_damaged_files_are_read_or_refused(tmp_path, kind):
+    """Bytes that are changed, and numbers that make no sense."""
+    path = tmp_path / "c.json"
+    if kind == "labelme":
+        labelme(path, ("organ", SQUARE, "polygon"), ("lesion", [[4, 3], [6, 5]], "rectangle"), ("a", SQUARE, "circle"))
+    else:
+        coco(path, [[2, 1, 6, 1, 6, 5, 2, 5]] if kind == "coco" else {"size": [8, 10], "counts": packed(RUNS)})
+    kept, rng, ends = path.read_bytes(), np.random.default_rng(0), set()
+    digits = [place for place, letter in enumerate(kept) if chr(letter).isdigit()]
+    for number in range(150):
+        data = bytearray(kept[: rng.integers(len(kept))] if number % 7 == 0 else kept)
+        if number % 2:
+            place, huge = rng.choice(digits), [b"-1", b"99999999", b"1e309", b"NaN", b"null", b"[]"][rng.integers(6)]
+            data[place : place + 1] = huge
+        else:
+            for k in rng.integers(0, max(len(data), 1), rng.integers(1, 4)) if data else ():
+                data[k] = rng.integers(32, 127)
+        path.write_bytes(bytes(data))
+        try:
+            read(path if kind == "labelme" else path / "a.png", mask=True)
+            ends.add("read")
+        except FormatError as error:
+            ends.add("more than a sentence" if "\n" in str(error) else "refused")
+    assert ends == {"read", "refused"}
+
+
+def test_run_lengths_of_millions_of_bits_are_refused_at_once(tmp_path):
+    coco(tmp_path / "c.json", {"size": [8, 10], "counts": "o" * 2_000_000})
+    with pytest.raises(FormatError, match="broken"):
+        read(tmp_path / "c.json" / "a.png", mask=True)
