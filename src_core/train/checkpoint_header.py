@@ -45,6 +45,7 @@ def check_header(header: dict[str, Any]) -> None:
     _require(len(folds) in (0, 2) and len(header["twin_steps"]) == len(folds), "twin_steps")
     _require(len(header["given_weights"]) == len(folds) + 1, "given_weights")
     _require(header.get("learned") is None or _wholes(header["learned"]), "learned")
+    _require(_wholes(header.get("cases", [])), "cases")
     _check_judge(header)
     tiles = header.get("tiles", {})
     sound = isinstance(tiles, dict) and all(key.isdecimal() and _wholes(values) for key, values in tiles.items())

@@ -251,7 +251,16 @@ class _Session:
             dimensions = checkpoint.dimensions_of(header)
         uncut = header is not None and self.settings.tile == "auto"
         tiling = None if uncut else choose_tiling(self.settings, self.project)
-        return WorkingSet(self.project, self.settings.max_side, dimensions, tiling=tiling, seed=self.settings.seed)
+        before = None if header is None else checkpoint.working_of(header)
+        return WorkingSet(
+            self.project,
+            self.settings.max_side,
+            dimensions,
+            tiling=tiling,
+            seed=self.settings.seed,
+            known=() if header is None else checkpoint.order_of(self.project, header),
+            spacing=before.spacing if before is not None and before.dimensions == dimensions else None,
+        )
 
     def _before(self, source: str) -> dict[str, Any]:
         """What run.json says of the run that this one starts from."""

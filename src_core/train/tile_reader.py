@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src_core.data.case import IGNORE, Verified
+from src_core.data.case import keep_what_teaches
 from src_core.train.tiles import windows_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class TileReader:
     def labels(self, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Current label and how it was verified, uint8, ``(X)``; what teaches nothing counts as not verified."""
         label, verified = (centres(values, self._tiling.step) for values in self._project.read_labels(self.case, box))
-        verified[(label == IGNORE) | (verified == Verified.UNSURE)] = Verified.NO
+        keep_what_teaches(self.case, label, verified)
         return label, verified
 
 
