@@ -222,8 +222,9 @@ class Scene:
                 self._ours[REGION].visible = False
             return
         region = hand.region
-        mask = hand.window_mask.astype(np.uint8)
-        corner = [s * a for s, a in zip(case.spacing, hand.window.start, strict=True)]
+        frame = 0 if region.labelled else 1  # napari draws no outline at the rim of a layer, where an image ends
+        mask = np.pad(hand.window_mask.astype(np.uint8), frame)
+        corner = [s * (a - frame) for s, a in zip(case.spacing, hand.window.start, strict=True)]
         colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: REGION_COLORS[region.kind]})
         if self._alive(REGION):
             self._ours[REGION].data = mask
