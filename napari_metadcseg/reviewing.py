@@ -175,6 +175,10 @@ class ReviewDesk:
             return None
         return np.where(is_verified(self.project.read_verified(case, box)), 1, values) if name == "trust" else values
 
+    def lacks(self, name: str) -> bool:
+        """True for a map that the scores that are reviewed do not have, of no image."""
+        return self.run is not None and not (self.opinion if name == "cleanlab" else self.run.has_map(name))
+
     def look_again(self) -> None:
         """Let the queue show what two raters saw differently, with what the second one would have as the proposal.
 
