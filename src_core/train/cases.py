@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from src_core.data.case import CaseInfo
     from src_core.store.project import Project
     from src_core.train.dimensions import Dimensions
+    from src_core.train.intensities import Intensities
     from src_core.train.tiles import Tiling
 
 
@@ -118,12 +119,15 @@ class CaseSet:
         How large images are cut; None where none is.
     tiles : dict of int to tuple of int
         By case id, the tiles of a large image that are among the cases.
+    intensities : Intensities or None
+        Scale of all images; None where each has its own.
     """
 
     dimensions: Dimensions = "2d"
     spacing: float = 1.0
     tiling: Tiling | None = None
     tiles: Mapping[int, tuple[int, ...]] = MappingProxyType({})
+    intensities: Intensities | None = None
 
     def __init__(self, cases: list[WorkCase], classes: int) -> None:
         self.cases = cases
@@ -173,6 +177,8 @@ class WorkingSet(CaseSet):
         How large images are cut.
     tiles : mapping of int to tuple of int, optional
         Tiles to take, by case id; chosen by ``seed`` when left out.
+    intensities : Intensities, optional
+        Scale of all images; each has its own when left out.
     seed : int
 
     Attributes
@@ -188,6 +194,7 @@ class WorkingSet(CaseSet):
         *,
         tiling: Tiling | None = None,
         tiles: Mapping[int, tuple[int, ...]] | None = None,
+        intensities: Intensities | None = None,
         seed: int = 0,
     ) -> None:
         if not project.cases:
@@ -202,8 +209,9 @@ class WorkingSet(CaseSet):
             dimensions=dimensions,
             spacing=self.spacing,
             tiling=tiling,
+            intensities=intensities,
         )
-        self.tiling = tiling
+        self.tiling, self.intensities = tiling, intensities
         cut = [] if tiling is None else [case for case in project.cases if tiling.cuts(case)]
         if tiling is not None:
             chosen = {case.id: choose_tiles(project, case, tiling, len(cut), seed) for case in cut if not tiles}
@@ -215,7 +223,9 @@ class WorkingSet(CaseSet):
         """Reads tiles of an image that is cut."""
         assert self.tiling is not None
         if case.id not in self._readers:
-            self._readers[case.id] = TileReader(self._project, case, self.tiling, self.working.channels)
+            self._readers[case.id] = TileReader(
+                self._project, case, self.tiling, self.working.channels, self.intensities
+            )
         return self._readers[case.id]
 
     def _load_tiles(self, case: CaseInfo) -> list[WorkCase]:
