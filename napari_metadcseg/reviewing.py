@@ -182,6 +182,10 @@ class ReviewDesk:
         nothing_to_doubt = is_verified(verified) | (case.without_mask & (label == IGNORE))
         return np.where(nothing_to_doubt, 1, values)
 
+    def lacks(self, name: str) -> bool:
+        """True for a map that the scores that are reviewed do not have, of no image."""
+        return self.run is not None and not (self.opinion if name == "cleanlab" else self.run.has_map(name))
+
     def look_again(self) -> None:
         """Let the queue show what two raters saw differently, with what the second one would have as the proposal.
 

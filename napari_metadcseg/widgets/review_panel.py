@@ -135,6 +135,7 @@ class ReviewPanel(QWidget):
         else:
             self.words.setText(self._why_empty(state))
         self._show_preview(state)
+        self.legend.refresh()
         for action in DECISIONS:
             self.buttons[action].setEnabled(writable and region is not None)
         for action in ("next", "previous"):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from src_core.data.case import CaseInfo
     from src_core.store.project import Project
     from src_core.train.dimensions import Dimensions
+    from src_core.train.intensities import Intensities
     from src_core.train.tiles import Tiling
 
 
@@ -121,6 +122,8 @@ class CaseSet:
     known : int or None
         So many cases, the first ones, are those that a run was trained among; what follows was added to the project
         later. None where all are.
+    intensities : Intensities or None
+        Scale of all images; None where each has its own.
     """
 
     dimensions: Dimensions = "2d"
@@ -128,6 +131,7 @@ class CaseSet:
     tiling: Tiling | None = None
     tiles: Mapping[int, tuple[int, ...]] = MappingProxyType({})
     known: int | None = None
+    intensities: Intensities | None = None
 
     def __init__(self, cases: list[WorkCase], classes: int) -> None:
         self.cases = cases
@@ -185,6 +189,8 @@ class WorkingSet(CaseSet):
         How large images are cut.
     tiles : mapping of int to tuple of int, optional
         Tiles to take, by case id; chosen by ``seed`` where they are left out.
+    intensities : Intensities, optional
+        Scale of all images; each has its own when left out.
     seed : int
     known : sequence of int, optional
         Ids of the images that a run has, in its order; the others follow. All by name when left out.
@@ -206,6 +212,7 @@ class WorkingSet(CaseSet):
         *,
         tiling: Tiling | None = None,
         tiles: Mapping[int, tuple[int, ...]] | None = None,
+        intensities: Intensities | None = None,
         seed: int = 0,
         known: Sequence[int] = (),
         spacing: float | None = None,
@@ -224,8 +231,9 @@ class WorkingSet(CaseSet):
             dimensions=dimensions,
             spacing=self.spacing,
             tiling=tiling,
+            intensities=intensities,
         )
-        self.tiling, self._seed = tiling, seed
+        self.tiling, self.intensities, self._seed = tiling, intensities, seed
         self.tiles = dict(tiles or {})
         self._readers: dict[int, TileReader] = {}
         infos = [project.case(case_id) for case_id in known] or list(project.cases)
@@ -248,7 +256,9 @@ class WorkingSet(CaseSet):
         """Reads tiles of an image that is cut."""
         assert self.tiling is not None
         if case.id not in self._readers:
-            self._readers[case.id] = TileReader(self._project, case, self.tiling, self.working.channels)
+            self._readers[case.id] = TileReader(
+                self._project, case, self.tiling, self.working.channels, self.intensities
+            )
         return self._readers[case.id]
 
     def _load_tiles(self, case: CaseInfo) -> list[WorkCase]:

@@ -27,6 +27,7 @@ from src_core.store.reading import as_object
 from src_core.train.cases import WorkingSet
 from src_core.train.checkpoint_header import OPTIMIZER_STATE, check_header, check_shapes, check_tensor
 from src_core.train.dimensions import NEIGHBOURS
+from src_core.train.intensities import intensities_of
 from src_core.train.tiles import tiling_of
 from src_core.train.working import Working
 
@@ -62,6 +63,7 @@ def working_of(header: dict[str, Any]) -> Working:
         dimensions=dimensions,
         spacing=float(header.get("working_spacing", 1.0)),
         tiling=tiling_of(header.get("tiling")),
+        intensities=intensities_of(header.get("intensities")),
     )
 
 
@@ -81,6 +83,7 @@ def working_set(project: Project, header: dict[str, Any]) -> WorkingSet:
         dimensions_of(header),
         tiling=tiling_of(header.get("tiling")),
         tiles=tiles,
+        intensities=intensities_of(header.get("intensities")),
         seed=settings.seed,
         known=order_of(project, header),
         spacing=float(header.get("working_spacing", 1.0)),
@@ -134,6 +137,7 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "tiling": None if learner.data.tiling is None else learner.data.tiling.as_mapping(),
         "cases": learner.data.order,
         "tiles": {str(case): list(numbers) for case, numbers in learner.data.tiles.items()},
+        "intensities": None if (scale := learner.data.intensities) is None else scale.as_mapping(),
         "settings": asdict(learner.settings),
         "learned": None if learner.learned is None else sorted(learner.learned | learner.data.verified_ids()),
     }

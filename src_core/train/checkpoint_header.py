@@ -12,6 +12,7 @@ from src_core.meta.judge import FEATURES
 from src_core.networks.registry import build_network
 from src_core.store.reading import number_of, whole_of
 from src_core.store.run_record import settings_of
+from src_core.train.intensities import intensities_of
 from src_core.train.tiles import tiling_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def check_header(header: dict[str, Any]) -> None:
     sound = isinstance(tiles, dict) and all(key.isdecimal() and _wholes(values) for key, values in tiles.items())
     _require(sound and isinstance(header.get("tiling"), dict | None), "tiles")
     tiling_of(header.get("tiling"))
+    _require(isinstance(header.get("intensities"), dict | None), "intensities")
+    intensities_of(header.get("intensities"))
     try:
         settings_of(header, "its header")
     except MetaDCSegError as error:
