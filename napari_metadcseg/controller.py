@@ -354,13 +354,17 @@ class Controller:
             return
         self.guarded(lambda: self.whole.verify(project, case))
 
+    def accept_all(self) -> None:
+        """Accept all proposals that wait in the image that is shown."""
+        self.whole.accept_all()
+
     def undo(self) -> None:
         """Turn back the last change, wherever it was."""
-        self._turn(lambda: self.review.undo(later=self.whole.later), "There is nothing to undo.")
+        self.whole.turn(self.review.undo, "There is nothing to undo.")
 
     def redo(self) -> None:
         """Repeat the change that was turned back last."""
-        self._turn(lambda: self.review.redo(later=self.whole.later), "There is nothing to redo.")
+        self.whole.turn(self.review.redo, "There is nothing to redo.")
 
     def undo_to(self, row: int) -> None:
         """Turn back a change of the record and all after it."""
@@ -374,26 +378,13 @@ class Controller:
 
         self.guarded(act)
 
-    def _turn(self, turn: Callable[[], Record | None], nothing: str) -> None:
-        project = self.project
-        if project is None:
-            return
-
-        def act() -> None:
-            record = turn()
-            if record is None:
-                self.say(nothing)
-                return
-            self.whole.show(project, lambda: self.recorded(record, record.case_id))
-
-        self.guarded(act)
-
-    def recorded(self, record: Record, case_id: int, *, painted: bool = False) -> None:
-        """Show a change that is committed."""
+    def recorded(self, record: Record, case_id: int, *, painted: bool = False, count: int = 1) -> None:
+        """Show a change that is committed, or so many of them that were made together."""
         assert self.project is not None
         name = self.project.case(record.case_id).name
         changed = f", {record.pixels:,} px changed" if record.pixels else ""
-        text = f"{_DONE[record.action]} ({name}{place_words(self.project, record)}{changed})."
+        done = _DONE[record.action] if count == 1 else f"{_DONE[record.action]}, {count} regions together"
+        text = f"{done} ({name}{place_words(self.project, record)}{changed})."
         if not painted and record.box is not None:
             self.labels_changed.emit(record.case_id, record.box)
         review = replace(self.state.review, last=text)

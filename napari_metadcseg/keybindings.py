@@ -50,6 +50,7 @@ KEYS = (
     Key("N", "next", "Next region"),
     Key("Shift+N", "previous", "Previous region"),
     Key("J", "jump", "Jump to a region by its number"),
+    Key("Shift+A", "accept_all", "Accept all proposals that wait in this image"),
     Key("I", "verify_image", "The whole mask of this image is right"),
     Key("U", "undo", "Undo the last decision or stroke"),
     Key("Shift+U", "redo", "Redo"),

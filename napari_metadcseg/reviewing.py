@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_metadcseg.hand import Hand, shown_at, with_surroundings
 from napari_metadcseg.summary import settled, settled_in
 from src_core.data.case import IGNORE, Box, is_verified
-from src_core.data.slices import best_slice, slice_axis, slice_box
+from src_core.data.slices import slice_box
 from src_core.errors import InputError, MetaDCSegError, ProjectDamagedError
 from src_core.review import decisions
 from src_core.review.arrival import Arrival, arrival
 from src_core.review.queue import ReviewQueue
 from src_core.review.third_look import Look, looks
+from src_core.review.together import accept_together, redo_together, undo_together
 from src_core.store.run_choice import Choice, choose
 
 if TYPE_CHECKING:
@@ -33,48 +34,9 @@ logger = logging.getLogger(__name__)
 
 Decision = Literal["accept", "keep", "confirm", "skip", "unsure"]
 
-LEAST_WINDOW = 32
-"""Least height and width of a region's surroundings, px, before half of it is added."""
-
 AGREED = "There is nothing to look at again: no second rater differs, or all of it was decided once more."
 
 NOTHING_IN_HAND = "No region is in hand; press Next (N) to take one."
-
-
-@dataclass(frozen=True)
-class Hand:
-    """The region in hand with its pixels, as they were when it was taken: new scores cannot change the question.
-
-    Attributes
-    ----------
-    region : Region
-    mask : array, bool, shape of the region's box
-    proposed : array, uint8, shape of the region's box
-    run : str
-        That proposed it.
-    window : Box
-        The region's box with its surroundings.
-    window_proposed : array, uint8, shape of the window
-    axis, at : int, and int or None
-        Of a volume, the axis across its slices and the slice that shows the region best; None of an image.
-    """
-
-    region: Region
-    mask: NDArray[np.bool_]
-    proposed: NDArray[np.uint8]
-    run: str
-    window: Box
-    window_proposed: NDArray[np.uint8]
-
-    axis: int = 0
-    at: int | None = None
-
-    @property
-    def window_mask(self) -> NDArray[np.bool_]:
-        """The region's pixels, bool, shape of the window."""
-        found = np.zeros(self.window.shape, dtype=bool)
-        found[self.region.box.within(self.window)] = self.mask
-        return found
 
 
 class ReviewDesk:
@@ -240,8 +202,8 @@ class ReviewDesk:
     def _seen_twice(self, look: Look) -> Hand:
         assert self.project is not None
         region, case = look.region, self.project.case(look.region.case_id)
-        axis, at = _shown_at(region.box, look.mask, case)
-        window = _around(region.box, case.shape, None if at is None else axis)
+        axis, at = shown_at(region.box, look.mask, case)
+        window = with_surroundings(region.box, case.shape, None if at is None else axis)
         proposed = self.project.read_label(case, window)
         proposed[region.box.within(window)][look.mask] = look.proposed[look.mask]
         run = "" if self.run is None else self.run.name
@@ -251,8 +213,8 @@ class ReviewDesk:
         assert self.project is not None
         case = self.project.case(region.case_id)
         mask = run.read_map(region.case_id, "regions", region.box) == region.number
-        axis, at = _shown_at(region.box, mask, case)
-        window = _around(region.box, case.shape, None if at is None else axis)
+        axis, at = shown_at(region.box, mask, case)
+        window = with_surroundings(region.box, case.shape, None if at is None else axis)
         proposed = run.read_map(region.case_id, "proposed", window)
         if run.generation != self._generation:
             self.queue.put_down()
@@ -295,6 +257,35 @@ class ReviewDesk:
         self.queue.decide(*self._settled(self.project, record.case_id))
         return record
 
+    def accept_all(self, case: CaseInfo) -> tuple[Record, int]:
+        """Accept all regions of an image that the queue shows and nobody decided, and take the one that follows.
+
+        Returns
+        -------
+        record : Record
+            The last row, with the box and the pixels of all.
+        count : int
+
+        Raises
+        ------
+        InputError
+            If there is none, or there are other scores now; nothing has changed then.
+        ProjectReadOnlyError, StorageError
+            As from :meth:`Project.commit`; what was recorded before holds.
+        """
+        project, run = self._require_project(), self.run
+        waiting = [each for each in self.queue.open if each.case_id == case.id and project.decision(each.id) is None]
+        if self._looks:
+            raise InputError("What two raters saw differently is decided region by region; press A or K for each.")
+        if run is None or not waiting:
+            raise InputError(f"No proposal of the queue waits in image {case.name}; press Next (N) to take a region.")
+        hands = [self._read(region, run) for region in waiting]
+        try:
+            record = accept_together(project, [(hand.region, hand.mask, hand.proposed) for hand in hands], run.name)
+        finally:
+            self.queue.decide(*self._settled(project, case.id))
+        return record, len(hands)
+
     @staticmethod
     def _change(decision: Decision, project: Project, hand: Hand) -> Change:
         region, mask, run = hand.region, hand.mask, hand.run
@@ -325,12 +316,12 @@ class ReviewDesk:
     # ---------------------------------------------------------------- back and forth
 
     def undo(self, *, later: bool = False) -> Record | None:
-        """Turn back the last change; None when there is none."""
-        return self._turned(self._require_project().undo(later=later))
+        """Turn back the last change, and what was accepted together with it; None when there is none."""
+        return self._turned(undo_together(self._require_project(), later=later))
 
     def redo(self, *, later: bool = False) -> Record | None:
         """Repeat what was turned back last; None when there is nothing."""
-        return self._turned(self._require_project().redo(later=later))
+        return self._turned(redo_together(self._require_project(), later=later))
 
     def undo_to(self, row: int) -> list[Record]:
         """Turn back every change from the last one to the one of this row, it included.
@@ -341,7 +332,7 @@ class ReviewDesk:
             If that change does not stand any more.
         """
         project = self._require_project()
-        rows = project.undoable()
+        rows, _ = project.stacks()
         if row not in rows:
             raise InputError(f"Change {row} was turned back already, or is where the project starts.")
         records = [record for _ in rows[rows.index(row) :] if (record := project.undo()) is not None]
@@ -368,25 +359,6 @@ class ReviewDesk:
         if self.project is None:
             raise InputError("Open a project first.")
         return self.project
-
-
-def _shown_at(box: Box, mask: NDArray[np.bool_], case: CaseInfo) -> tuple[int, int | None]:
-    """Axis across the slices of a volume, and the slice that shows most of a mask in a box; None of an image."""
-    if len(case.shape) == 2:
-        return 0, None
-    axis = slice_axis(case)
-    return axis, box.start[axis] + (best_slice(mask, axis) if mask.any() else 0)
-
-
-def _around(box: Box, shape: tuple[int, ...], across: int | None = None) -> Box:
-    """A box with its surroundings, about as high as wide, inside of an image; ``across`` slices as it is."""
-    edge = max(*(side for axis, side in enumerate(box.shape) if axis != across), LEAST_WINDOW) * 3 // 2
-    middles = [(a + b) // 2 for a, b in zip(box.start, box.stop, strict=True)]
-    start = [max(middle - edge // 2 - 1, 0) for middle in middles]
-    stop = [min(middle + edge // 2 + 1, whole) for middle, whole in zip(middles, shape, strict=True)]
-    if across is not None:
-        start[across], stop[across] = box.start[across], box.stop[across]
-    return Box(tuple(start), tuple(stop))
 
 
 def _require_classes(project: Project, label: NDArray[np.integer]) -> None:

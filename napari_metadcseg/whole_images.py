@@ -1,4 +1,4 @@
-"""What covers a whole image: for a large one that takes long, so it is done in a thread. No Qt and no napari here."""
+"""What covers a whole image, and undo: long work for a large one, done in a thread. No Qt and no napari here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from napari_metadcseg.controller import Controller
     from src_core.data.case import CaseInfo
-    from src_core.store.journal import Change
+    from src_core.store.journal import Change, Record
     from src_core.store.project import Project
     from src_core.store.recording import Prepared
 
@@ -70,6 +70,36 @@ class WholeImages:
     def _commit(self, project: Project, case: CaseInfo, change: Change | Prepared) -> None:
         record = self._controller.review.verify_image(case, change, later=self.later)
         self.show(project, lambda: self._controller.recorded(record, case.id))
+
+    def accept_all(self) -> None:
+        """Accept all proposals that wait in the image that is shown, and go on to the region that follows."""
+        controller = self._controller
+        case = controller.case
+        if case is None:
+            controller.say("Open a project and choose an image first.")
+            return
+
+        def act() -> None:
+            record, count = controller.review.accept_all(case)
+            following = controller.queue.current
+            controller.recorded(record, case.id if following is None else following.case_id, count=count)
+
+        controller.guarded(act)
+
+    def turn(self, turn: Callable[..., Record | None], nothing: str) -> None:
+        """Undo or redo; ``nothing`` is said when there is nothing to turn."""
+        project = self._controller.project
+        if project is None:
+            return
+
+        def act() -> None:
+            record = turn(later=self.later)
+            if record is None:
+                self._controller.say(nothing)
+                return
+            self.show(project, lambda: self._controller.recorded(record, record.case_id))
+
+        self._controller.guarded(act)
 
     @property
     def later(self) -> bool:

@@ -124,7 +124,7 @@ class RecordPanel(QWidget):
         elif self.isVisible() and self._shown != (shown := (state.project.path, state.review.version)):
             self._shown = shown
             names = {row.case_id: row.name for row in state.project.rows}
-            self.model.show_rows(project.history(LIMIT), frozenset(project.undoable()), names)
+            self.model.show_rows(project.history(LIMIT), frozenset(project.stacks()[0]), names)
             self.table.stretch(1)
         self.words.setText(HOW if self.model.rows else EMPTY)
         self.table.setVisible(bool(self.model.rows))

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 BUTTONS = (
     (("accept", "Accept proposal"), ("keep", "Keep label")),
     (("confirm", "Confirm painting"), ("unsure", "Unsure")),
-    (("skip", "Skip"), ("verify_image", "Image is right")),
+    (("accept_all", "Accept all here"), ("verify_image", "Image is right")),
     (("previous", "◀ Previous"), ("next", "Next ▶")),
-    (("undo", "Undo"), ("redo", "Redo")),
+    (("skip", "Skip"), ("undo", "Undo"), ("redo", "Redo")),
 )
 TIPS = {
     "accept": "The model is right: its proposal becomes the label of this region",
@@ -35,6 +35,7 @@ TIPS = {
     "confirm": "Paint the fix on the layer 'label' first (key 2), then confirm it",
     "unsure": "Nobody can tell here: the label stays, teaches nothing, and is not asked again",
     "skip": "No decision now; the region comes again at the end",
+    "accept_all": "The model is right in all regions of this image that wait; Undo takes all of them back",
     "verify_image": "The whole mask of this image is right as it looks now",
     "previous": "The region before",
     "next": "The next region",
@@ -141,6 +142,8 @@ class ReviewPanel(QWidget):
         for action in ("next", "previous"):
             self.buttons[action].setEnabled(review.open > 0)
         self.buttons["verify_image"].setEnabled(writable and state.case_id is not None)
+        waits = state.case_id is not None and self._controller.queue.waiting(state.case_id) > 0
+        self.buttons["accept_all"].setEnabled(writable and waits)
         self.buttons["undo"].setEnabled(review.can_undo)
         self.buttons["redo"].setEnabled(review.can_redo)
         self.last.setText(f"Saved: {review.last}" if review.last else "")

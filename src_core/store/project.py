@@ -234,7 +234,7 @@ class Project:
         return history.record(self._db, row)
 
     def changes(self, case: CaseInfo, within: Box | None = None) -> Iterator[tuple[int, Patch, Patch]]:
-        """Row, pixels before and after of the changes of a case, oldest first; large ones come box by box, with one row."""
+        """Row, pixels before and after of the changes of a case, oldest first; large ones come box by box."""
         return history.patches(self._db, case.id, within=within)
 
     def changed_after(self, case: CaseInfo, row: int) -> bool:
@@ -313,9 +313,9 @@ class Project:
         """True when there is a change to repeat."""
         return self.writable and self._ledger.redoable() is not None
 
-    def undoable(self) -> tuple[int, ...]:
-        """Rows of the journal that can be turned back; the next one is last."""
-        return tuple(self._ledger.stacks()[0])
+    def stacks(self) -> tuple[list[int], list[int]]:
+        """Rows of the journal that can be turned back, and those that can be repeated; the next one is last."""
+        return self._ledger.stacks()
 
     def prepare(self, change: Change) -> Change | Prepared:
         """Read and pack a large change, which takes a while, so that committing it is quick; may be in a thread."""

@@ -1,0 +1,75 @@
+"""The region in hand with its pixels and surroundings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from src_core.data.case import Box
+from src_core.data.slices import best_slice, slice_axis
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from src_core.data.case import CaseInfo
+    from src_core.data.scores import Region
+
+LEAST_WINDOW = 32
+"""Least height and width of a region's surroundings, px, before half of it is added."""
+
+
+@dataclass(frozen=True)
+class Hand:
+    """The region in hand with its pixels, as they were when it was taken: new scores cannot change the question.
+
+    Attributes
+    ----------
+    region : Region
+    mask : array, bool, shape of the region's box
+    proposed : array, uint8, shape of the region's box
+    run : str
+        That proposed it.
+    window : Box
+        The region's box with its surroundings.
+    window_proposed : array, uint8, shape of the window
+    axis, at : int, and int or None
+        Of a volume, the axis across its slices and the slice that shows the region best; None of an image.
+    """
+
+    region: Region
+    mask: NDArray[np.bool_]
+    proposed: NDArray[np.uint8]
+    run: str
+    window: Box
+    window_proposed: NDArray[np.uint8]
+
+    axis: int = 0
+    at: int | None = None
+
+    @property
+    def window_mask(self) -> NDArray[np.bool_]:
+        """The region's pixels, bool, shape of the window."""
+        found = np.zeros(self.window.shape, dtype=bool)
+        found[self.region.box.within(self.window)] = self.mask
+        return found
+
+
+def shown_at(box: Box, mask: NDArray[np.bool_], case: CaseInfo) -> tuple[int, int | None]:
+    """Axis across the slices of a volume, and the slice that shows most of a mask in a box; None of an image."""
+    if len(case.shape) == 2:
+        return 0, None
+    axis = slice_axis(case)
+    return axis, box.start[axis] + (best_slice(mask, axis) if mask.any() else 0)
+
+
+def with_surroundings(box: Box, shape: tuple[int, ...], across: int | None = None) -> Box:
+    """A box with its surroundings, about as high as wide, inside of an image; ``across`` slices as it is."""
+    edge = max(*(side for axis, side in enumerate(box.shape) if axis != across), LEAST_WINDOW) * 3 // 2
+    middles = [(a + b) // 2 for a, b in zip(box.start, box.stop, strict=True)]
+    start = [max(middle - edge // 2 - 1, 0) for middle in middles]
+    stop = [min(middle + edge // 2 + 1, whole) for middle, whole in zip(middles, shape, strict=True)]
+    if across is not None:
+        start[across], stop[across] = box.start[across], box.stop[across]
+    return Box(tuple(start), tuple(stop))
