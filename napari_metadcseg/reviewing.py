@@ -334,7 +334,7 @@ class ReviewDesk:
         project = self._require_project()
         rows, _ = project.stacks()
         if row not in rows:
-            raise InputError(f"Change {row} was turned back already, or is where the project starts.")
+            raise InputError(f"Change {row} was turned back already, or is how an image came.")
         records = [record for _ in rows[rows.index(row) :] if (record := project.undo()) is not None]
         self.settle()
         self._turned(records[-1])

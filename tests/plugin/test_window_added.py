@@ -102,6 +102,7 @@ def test_images_are_added_and_reviewed(window, places, phantoms, tmp_path, wait_
     assert review.place.text() == "Region 1 of 2 · No label yet"
     assert "this image has no mask; the model proposes the outlined one" in review.words.text()
     assert "what you do not paint is background" in review.words.text()
+    assert (controller.read_map("trust") == 1).all()  # there is no label to doubt
     case = controller.project.case(region.case_id)
     press(window, Qt.Key.Key_I)
     assert "has no mask yet, so there is nothing to verify" in window.message_bar.label.text()

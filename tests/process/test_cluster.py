@@ -15,6 +15,8 @@ from safetensors.numpy import load_file
 from src_core.cli import main
 from src_core.errors import InputError, ProjectLockedError, SettingsError
 from src_core.infer.score import score_run
+from src_core.store.add import add_cases
+from src_core.store.create import NewCase
 from src_core.store.project import Project
 from src_core.store.run_files import held
 from src_core.store.runs import MAPS
@@ -99,6 +101,20 @@ def test_scores_of_a_cluster_are_those_of_one_process_also_when_a_worker_is_lost
 
     assert score_on_cluster(path, name, address=address, listener=stop, control=control) == 0
     assert same_scores(before, scores_of(path, name)) == 2  # what was there stays
+    heard = []
+    with Project.open(path, write=True) as project:
+        first = project.cases[0]
+        image, given = project.read_image(first), project.read_given(first)
+        added = add_cases(project, [NewCase(name=key, image=image, given=given) for key in ("new", "other")])
+    assert score_on_cluster(path, name, address=address, listener=heard.append) == 4
+    assert [message.data["total"] for message in heard if message.type == "scoring"] == [2, 2]
+    _, maps, *_ = scores_of(path, name)
+    for key, values in before[1].items():
+        np.testing.assert_array_equal(maps[key], values, err_msg=key)
+    assert score_run(path, name, device="cpu", threads=1, listener=quiet, everything=True) == 5
+    _, again, *_ = scores_of(path, name)
+    for key in (f"{case.name}.{kind}" for case in added for kind in ("trust", "proposed", "regions")):
+        np.testing.assert_array_equal(maps[key], again[key], err_msg=key)
 
 
 def test_a_run_trained_on_a_cluster_is_the_one_trained_here_also_when_its_worker_is_lost(make_project, tiny, cluster):
