@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from src_core.data.probabilities import as_probabilities
 from src_core.errors import FormatError, InputError, ProjectDamagedError, storage_errors
-from src_core.store import arrays, chunks, opinion, ranking
+from src_core.store import arrays, chunks, display, opinion, ranking
 from src_core.store.durable import sync_file, sync_tree
 from src_core.store.reading import as_object, number_of, read_object, text_of, whole_of
 from src_core.store.run_record import settings_of
@@ -217,7 +217,7 @@ class Run:
     def _read_stored(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
         for attempt in range(_ATTEMPTS):
             try:
-                return chunks.ChunkedArray(self._scores() / f"cases/{case_id:06d}" / name).read(box)
+                return chunks.ChunkedArray(self.maps_folder(case_id) / name).read(box)
             except _UNREADABLE:
                 if attempt + 1 == _ATTEMPTS:
                     raise
@@ -238,11 +238,11 @@ class Run:
 
     def keeps_probabilities(self, case_id: int) -> bool:
         """True for an image whose probabilities an imported run keeps."""
-        return (self._scores() / f"cases/{case_id:06d}/{PROBABILITIES}").is_dir()
+        return (self.maps_folder(case_id) / PROBABILITIES).is_dir()
 
     def covers(self, case_id: int) -> bool:
         """False for an image that scores were imported without; True for every image of a trained run."""
-        return not self.imported or (self._scores() / f"cases/{case_id:06d}").is_dir()
+        return not self.imported or self.maps_folder(case_id).is_dir()
 
     def second_opinion(self) -> dict[str, float] | None:
         """What cleanlab says of each region: mean probability in [0, 1] that its label is right, by region id.
@@ -255,6 +255,10 @@ class Run:
     def opinion_record(self) -> dict[str, Any] | None:
         """The whole second opinion: its source, each region, and how far it agrees with trust; None as above."""
         return opinion.read_record(self.path, self.generation)
+
+    def maps_folder(self, case_id: int) -> Path:
+        """Where the maps of an image are."""
+        return self._scores() / f"cases/{case_id:06d}"
 
     def _scores(self) -> Path:
         """The folder of the maps that the ranking is of: while they are exchanged, or after a kill then, there are two.
@@ -281,7 +285,7 @@ class Run:
         ``held_out`` is by a helper that held the case out, ``proposed`` by the network itself when nothing of the case
         was verified before it was scored.
         """
-        return text_of(self._attributes(self._scores() / f"cases/{case_id:06d}"), HELD_OUT)
+        return text_of(self._attributes(self.maps_folder(case_id)), HELD_OUT)
 
     def read_held_out(self, case_id: int) -> NDArray[np.uint8]:
         """The labels of that map, uint8 class index, at the image's size.
@@ -378,6 +382,7 @@ class ScoreWriter:
         with storage_errors(target, "The scores before are still there."):
             partial = self._run.path / (ranking.NAME + ".partial")
             ranking.write(partial, record)
+            display.write_maps(self._partial)
             sync_tree(self._partial)
             if target.exists() and self._run.maps_are_current():
                 shutil.rmtree(old, ignore_errors=True)
