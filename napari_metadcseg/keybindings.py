@@ -50,6 +50,7 @@ KEYS = (
     Key("N", "next", "Next region"),
     Key("Shift+N", "previous", "Previous region"),
     Key("J", "jump", "Jump to a region by its number"),
+    Key("W", "edit_here", "Edit what is in view (of a large image only a framed part can be edited)"),
     Key("I", "verify_image", "The whole mask of this image is right"),
     Key("U", "undo", "Undo the last decision or stroke"),
     Key("Shift+U", "redo", "Redo"),

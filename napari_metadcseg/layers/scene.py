@@ -5,23 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils import DirectLabelColormap
+from psygnal import Signal
 
-from napari_metadcseg.layers import volumes
-from napari_metadcseg.layers.overlays import OVERLAYS, PURPLE, REGION_COLORS, Overlay, class_colors, colormap
-from src_core.data.case import Box
+from napari_metadcseg.layers import looks, volumes
+from napari_metadcseg.layers.frame import common, follow_switches, frame_around, moved, place_frame
+from napari_metadcseg.layers.large import LargeImages, part_in_view
+from napari_metadcseg.layers.level_pixels import LevelPixels
+from napari_metadcseg.layers.overlays import OVERLAYS, REGION_COLORS, Overlay
+from napari_metadcseg.layers.painting import Pressed, painted_box, painted_label
+from napari_metadcseg.layers.pixels import WholePixels, give
 from src_core.errors import MetaDCSegError
+from src_core.store.levels import is_large
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
-    from numpy.typing import NDArray
 
     from napari_metadcseg.controller import Controller
+    from napari_metadcseg.layers.pixels import Pixels
     from napari_metadcseg.state import UiState
+    from src_core.data.case import Box, CaseInfo
+    from src_core.store.project import Project
 
 IMAGE, LABEL, PROPOSAL, REGION = "image", "label", "proposal", "region"
+OVERVIEW = "overview"
 TRUST = OVERLAYS[0]
+TOO_FAR = "Zoom in further on a part of the image: it can be edited where its own pixels are seen."
+MOVED_AWAY = "The stroke was not recorded, since another part came up before it ended; paint it again."
 OUTLINES = {PROPOSAL: 1, "band": 1, REGION: 2}
 """Width of the lines around what is drawn as an outline in slices, px."""
 
@@ -36,7 +46,14 @@ class Scene:
     ----------
     viewer : napari.Viewer
     controller : Controller
+
+    Attributes
+    ----------
+    frame_changed : Signal()
+        Another part can be edited, or something else is to be said of it.
     """
+
+    frame_changed = Signal()
 
     def __init__(self, viewer: napari.Viewer, controller: Controller) -> None:
         self.viewer = viewer
@@ -44,7 +61,10 @@ class Scene:
         self._ours: dict[str, Any] = {}
         self._visible = {overlay.key: overlay.visible for overlay in OVERLAYS}
         self._shown: tuple[Any, ...] = ()
-        self._lies: tuple[int, str] = (0, "")
+        self._lies: tuple[int, str, bool] = (0, "", False)
+        self._pixels: Pixels | None = None
+        self._pressed = Pressed(lambda: None if self._pixels is None else self._pixels.frame)
+        self._large = LargeImages(controller, self._refresh_levels, self.frame_changed.emit)
         self._seen_flat: dict[str, bool] = {}
         volumes.expect_bodies()
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
@@ -56,12 +76,15 @@ class Scene:
         self.controller.changed.disconnect(self._on_changed)
         self.controller.labels_changed.disconnect(self._on_labels_changed)
         self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
+        self._large.close()
 
     # ---------------------------------------------------------------- following the state
 
     def _on_changed(self, new: UiState, old: UiState) -> None:
         if new.project is None:
+            self._large.close()
             self._remove_all()
+            self.frame_changed.emit()
             return
         run = self.controller.run
         shown = (new.project.path, new.case_id, None if run is None else (run.name, run.generation))
@@ -116,24 +139,26 @@ class Scene:
         project, case, shown = self.controller.project, self.controller.case, self._shown
         if project is None or case is None:
             return
-        axes = len(case.shape)
-        image = volumes.shown_channels(project.read_image(case), axes)
-        rgb = image.ndim > axes
-        lies = (axes, case.unit)
-        if lies != self._lies:  # napari cannot mix units, nor make an image of a volume
+        self._pixels = pixels = self._pixels_of(project, case)
+        axes, image = len(case.shape), pixels.image()
+        rgb = (image[0] if pixels.large else image).ndim > axes
+        lies = (axes, case.unit, pixels.large)
+        if lies != self._lies:  # napari cannot mix units, nor make an image of a volume, nor levels of an image
             self._remove_all()
             self._shown, self._lies = shown, lies
         first = not self._alive(IMAGE)
         if first or self._ours[IMAGE].rgb != rgb:
             self._drop(IMAGE)
-            self._ours[IMAGE] = self.viewer.add_image(image, name=IMAGE, rgb=rgb, **volumes.grid_of(case))
+            self._ours[IMAGE] = self.viewer.add_image(
+                image, name=IMAGE, rgb=rgb, multiscale=pixels.large, **volumes.grid_of(case)
+            )
             self.viewer.layers.move(self.viewer.layers.index(self._ours[IMAGE]), 0)
         else:
-            self._ours[IMAGE].data = image
+            give(self._ours[IMAGE], image)
             if not rgb:
                 self._ours[IMAGE].reset_contrast_limits()
-        self._show_label(project.read_label(case))  # below the overlays: doubt is to be seen on the label
-        self.show_overlays()
+        self._show_label()  # below the overlays: doubt is to be seen on the label
+        self._show_overlays()
         self._show_proposal()
         for layer in self._ours.values():
             volumes.place(layer, case)
@@ -141,78 +166,81 @@ class Scene:
         self.viewer.layers.selection.active = self._ours[LABEL]
         if first or self.controller.state.review.region is None:
             self.viewer.reset_view()
+        self._large.make_missing()
+        self.frame_changed.emit()
+
+    def _pixels_of(self, project: Project, case: CaseInfo) -> Pixels:
+        if not is_large(case.shape):
+            self._large.leave()
+            return WholePixels(self.controller, project, case)
+        region = self.controller.state.review.region
+        return self._large.pixels(project, case, None if region is None or region.case_id != case.id else region.box)
 
     def show_overlays(self) -> None:
         """Read the maps anew, as when the run was given a second opinion."""
+        self._large.forget_opinion()
+        self._show_overlays()
+        self._large.make_missing()
+
+    def _show_overlays(self) -> None:
         for overlay in OVERLAYS:
             self._show_overlay(overlay)
 
     def _show_overlay(self, overlay: Overlay) -> None:
-        values = self.controller.read_map(overlay.key)
-        if values is None:
+        data = None if self._pixels is None else self._pixels.map(overlay.key)
+        if data is None:
             self._drop(overlay.key)
             return
-        data = values.astype(np.uint8) if overlay.kind == "mask" else values
         if self._alive(overlay.key):
-            self._ours[overlay.key].data = data
+            give(self._ours[overlay.key], data)
             return
-        visible = self._visible[overlay.key]
-        if overlay.kind == "mask":
-            colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: overlay.stops[0][0]})
-            layer = self.viewer.add_labels(
-                data, name=overlay.title, colormap=colors, visible=visible, opacity=0.9, **self._grid
-            )
-            volumes.outline(self.viewer, layer, 1)
-            layer.editable = False
-        else:
-            layer = self.viewer.add_image(
-                data,
-                name=overlay.title,
-                colormap=colormap(overlay),
-                contrast_limits=(0, 1),
-                blending="translucent_no_depth",
-                interpolation2d="nearest",
-                rendering="minip" if overlay.strong_when_low else "mip",
-                visible=visible and self.viewer.dims.ndisplay == 2,
-                **self._grid,
-            )
-        self._ours[overlay.key] = layer
+        self._ours[overlay.key] = looks.add_overlay(
+            self.viewer, data, overlay, visible=self._visible[overlay.key], **self._grid
+        )
 
-    def _show_label(self, label: NDArray[np.uint8]) -> None:
-        state = self.controller.state.project
+    def _show_label(self) -> None:
+        state, pixels = self.controller.state.project, self._pixels
         assert state is not None
+        assert pixels is not None
+        if isinstance(pixels, LevelPixels):
+            self._show_overview(pixels)
         if self._alive(LABEL):
-            self._ours[LABEL].data = label.copy()
+            self._ours[LABEL].data = pixels.label()
         else:
-            colors = DirectLabelColormap(color_dict=class_colors(state.classes))
-            layer = self.viewer.add_labels(label.copy(), name=LABEL, colormap=colors, opacity=0.45, **self._grid)
+            self._ours[LABEL] = layer = looks.add_label(self.viewer, pixels.label(), state.classes, LABEL, **self._grid)
             layer.events.paint.connect(self._on_paint)
+            layer.mouse_drag_callbacks.append(self._pressed.follow)
             layer.bind_key("Control-Z", lambda _layer: self.controller.undo(), overwrite=True)
             layer.bind_key("Control-Shift-Z", lambda _layer: self.controller.redo(), overwrite=True)
             layer.brush_size = 8
             layer.n_edit_dimensions = 2  # a stroke is of one slice, also of a volume
-            self._ours[LABEL] = layer
+            if pixels.large:
+                follow_switches(layer, lambda: self._ours[OVERVIEW] if self._alive(OVERVIEW) else None)
         self._ours[LABEL].editable = state.writable
+        if pixels.large:
+            place_frame(self._ours[LABEL], pixels.frame, self._grid["scale"])
+
+    def _show_overview(self, pixels: LevelPixels) -> None:
+        """The label around the frame, which can only be looked at."""
+        state = self.controller.state.project
+        assert state is not None
+        if self._alive(OVERVIEW):
+            give(self._ours[OVERVIEW], pixels.overview())
+        else:
+            self._ours[OVERVIEW] = looks.add_label(
+                self.viewer, pixels.overview(), state.classes, "label around the frame", multiscale=True, **self._grid
+            )
 
     def _show_proposal(self) -> None:
-        proposed = self.controller.read_map("proposed")
+        proposed = None if self._pixels is None else self._pixels.map("proposed")
         state = self.controller.state.project
         if proposed is None or state is None:
             self._drop(PROPOSAL)
             return
         if self._alive(PROPOSAL):
-            self._ours[PROPOSAL].data = proposed
+            give(self._ours[PROPOSAL], proposed)
             return
-        colors: dict[int | None, Any] = class_colors(state.classes)
-        if len(state.classes) == 2:
-            colors[1] = PURPLE  # another colour than the label, since there is only one class to tell apart
-        layer = self.viewer.add_labels(
-            proposed, name=PROPOSAL, colormap=DirectLabelColormap(color_dict=colors), **self._grid
-        )
-        volumes.outline(self.viewer, layer, 1)
-        layer.visible = self.viewer.dims.ndisplay == 2
-        layer.editable = False
-        self._ours[PROPOSAL] = layer
+        self._ours[PROPOSAL] = looks.add_proposal(self.viewer, proposed, state.classes, PROPOSAL, **self._grid)
 
     def _show_region(self) -> None:
         case = self.controller.case
@@ -222,49 +250,58 @@ class Scene:
                 self._ours[REGION].visible = False
             return
         region = hand.region
+        self._frame_region(region.box, case)
         mask = hand.window_mask.astype(np.uint8)
         corner = [s * a for s, a in zip(case.spacing, hand.window.start, strict=True)]
-        colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: REGION_COLORS[region.kind]})
+        color = REGION_COLORS[region.kind]
         if self._alive(REGION):
             self._ours[REGION].data = mask
-            self._ours[REGION].colormap = colors
+            self._ours[REGION].colormap = looks.one_color(color)
             volumes.place(self._ours[REGION], case)
             self._ours[REGION].translate = corner
             self._ours[REGION].visible = True
         else:
-            active = self.viewer.layers.selection.active
-            layer = self.viewer.add_labels(mask, name=REGION, colormap=colors, translate=corner, **self._grid)
-            volumes.outline(self.viewer, layer, 2)
-            layer.editable = False
-            self._ours[REGION] = layer
-            self.viewer.layers.selection.active = active
+            self._ours[REGION] = looks.add_region(self.viewer, mask, color, REGION, translate=corner, **self._grid)
         self._go_to_region()
         volumes.look_at(self.viewer, region.box, case)
 
     # ---------------------------------------------------------------- painting
 
     def _on_paint(self, event: Any) -> None:
-        layer, case = self._ours.get(LABEL), self.controller.case
-        if layer is None or case is None:
+        layer, case, pixels = self._ours.get(LABEL), self.controller.case, self._pixels
+        if layer is None or case is None or pixels is None:
             return
-        box = painted_box([atom[0] for atom in event.value], case.shape)
+        if self._pressed.elsewhere(pixels.frame):
+            self.controller.say(MOVED_AWAY, "error")
+            self.reload_label()
+            return
+        box = painted_box([atom[0] for atom in event.value], pixels.frame.shape)
         if box is None:
             return
-        if not self.controller.stroke(case.id, box, painted_label(layer.data, event.value, box)):
+        label = painted_label(layer.data, event.value, box)
+        if not self.controller.stroke(case.id, moved(box, pixels.frame.start), label):
             self.reload_label()
+        self._large.soon()
 
     def reload_label(self, box: Box | None = None) -> None:
         """Show the label as it is recorded, in a box or everywhere."""
-        project, case = self.controller.project, self.controller.case
-        if project is None or case is None or not self._alive(LABEL):
+        project, case, pixels = self.controller.project, self.controller.case, self._pixels
+        if project is None or case is None or pixels is None or not self._alive(LABEL):
             return
+        part = None if box is None else common(box, pixels.frame)
         if box is None:
-            self._ours[LABEL].data = project.read_label(case)
-        else:
-            self._ours[LABEL].data[box.slices] = project.read_label(case, box)
+            self._ours[LABEL].data = pixels.label()
+        elif part is not None:
+            self._ours[LABEL].data[part.within(pixels.frame)] = project.read_label(case, part)
             self._ours[LABEL].refresh()
+        if part is None or part != box:
+            self._refresh_levels([OVERVIEW])
+        self._large.soon()
 
     def _reload_trust(self, box: Box | None) -> None:
+        if self._pixels is not None and self._pixels.large:
+            self._refresh_levels([TRUST.key])
+            return
         if box is None or not self._alive(TRUST.key):
             self._show_overlay(TRUST)
             return
@@ -272,6 +309,55 @@ class Scene:
         if values is not None:
             self._ours[TRUST.key].data[box.slices] = values
             self._ours[TRUST.key].refresh()
+
+    # ---------------------------------------------------------------- the framed part of a large image
+
+    @property
+    def frame(self) -> Box | None:
+        """The part of a large image that can be edited; None for others, of which all can be."""
+        return self._pixels.frame if self._pixels is not None and self._pixels.large and self._alive(LABEL) else None
+
+    @property
+    def making(self) -> bool:
+        """True while what is seen of a large image from afar is being made."""
+        return self._large.making
+
+    def edit_here(self) -> None:
+        """Move the frame to what is in view."""
+        case = self.controller.case
+        if self.frame is None or case is None:
+            self.controller.say("All of this image can be edited." if case else "Open a project first.")
+            return
+        part = part_in_view(self.viewer, self._ours[IMAGE], case) if self._alive(IMAGE) else None
+        if part is None:
+            self.controller.say(TOO_FAR)
+            return
+        self._move_frame(frame_around(part, case.shape, 0))
+
+    def _frame_region(self, box: Box, case: CaseInfo) -> None:
+        """See that a region is in the frame."""
+        if self.frame is not None and common(box, self.frame) != box:
+            self._move_frame(frame_around(box, case.shape))
+
+    def _move_frame(self, frame: Box) -> None:
+        assert self._pixels is not None
+        if frame == self._pixels.frame:
+            return
+        if self._pressed.on is not None and self._ours[LABEL].mode != "pan_zoom":
+            self.controller.say(MOVED_AWAY, "error")
+        self._pixels.frame = frame
+        self._ours[LABEL].data = self._pixels.label()
+        place_frame(self._ours[LABEL], frame, self._grid["scale"])
+        self._large.fill([OVERVIEW])
+        self.frame_changed.emit()
+
+    def _refresh_levels(self, names: list[str]) -> None:
+        for name in names:
+            key = PROPOSAL if name == "proposed" else name
+            if self._alive(key):
+                self._ours[key].refresh(extent=False)
+            if key == IMAGE and self._alive(IMAGE) and not self._ours[IMAGE].rgb:
+                self._ours[IMAGE].reset_contrast_limits()
 
     # ---------------------------------------------------------------- switches
 
@@ -304,62 +390,3 @@ class Scene:
         for key in list(self._ours):
             self._drop(key)
         self._shown = ()
-
-
-def painted_box(indices: list[tuple[Any, ...]], shape: tuple[int, ...]) -> Box | None:
-    """Smallest box around what napari says was painted; None when nothing was.
-
-    Parameters
-    ----------
-    indices : list of tuple
-        One a step of the stroke: an index for each axis, arrays or slices.
-    shape : tuple of int
-        Of the layer.
-    """
-    starts, stops = [], []
-    for axes in indices:
-        spans = [_span(axis, edge) for axis, edge in zip(axes, shape, strict=True)]
-        if all(stop > start for start, stop in spans):
-            starts.append([start for start, _ in spans])
-            stops.append([stop for _, stop in spans])
-    if not starts:
-        return None
-    lows, highs = np.min(starts, axis=0), np.max(stops, axis=0)
-    return Box(tuple(int(low) for low in lows), tuple(int(high) for high in highs))
-
-
-def painted_label(data: Any, atoms: list[tuple[Any, ...]], box: Box) -> NDArray[np.integer]:
-    """Label in a box after a stroke.
-
-    napari tells of edits by code before it carries them out, so the stroke is laid over what the layer holds; where it
-    has been carried out already nothing changes by that.
-
-    Parameters
-    ----------
-    data : array
-        Of the layer.
-    atoms : list of tuple
-        Steps of the stroke, as napari's paint event carries them: an index first and the values after the step last;
-        steps of four have a mask (or None) of the pixels inside of the index second.
-    box : Box
-    """
-    label = np.array(data[box.slices])
-    for atom in atoms:
-        place = tuple(_shifted(axis, start) for axis, start in zip(atom[0], box.start, strict=True))
-        mask = atom[1] if len(atom) == 4 else None
-        label[place] = atom[-1] if mask is None else np.where(mask, atom[-1], label[place])
-    return label
-
-
-def _shifted(axis: Any, start: int) -> Any:
-    if isinstance(axis, slice):
-        return slice((axis.start or 0) - start, None if axis.stop is None else axis.stop - start, axis.step)
-    return np.asarray(axis) - start
-
-
-def _span(axis: Any, edge: int) -> tuple[int, int]:
-    if isinstance(axis, slice):
-        start, stop, _ = axis.indices(edge)
-        return start, stop
-    values = np.atleast_1d(axis)
-    return (int(values.min()), int(values.max()) + 1) if values.size else (0, 0)

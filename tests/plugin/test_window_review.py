@@ -13,7 +13,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_metadcseg.layers.overlays import OVERLAYS
-from napari_metadcseg.layers.scene import painted_box, painted_label
+from napari_metadcseg.layers.painting import painted_box, painted_label
 from src_core.data.case import Box
 from src_core.store.project import Project
 from src_core.worker.states import WorkerState
