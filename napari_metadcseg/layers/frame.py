@@ -83,7 +83,8 @@ def place_frame(layer: Labels, frame: Box, spacing: Sequence[float]) -> None:
     """Put a layer where the frame lies, and draw a line around it."""
     layer.translate = [size * start for size, start in zip(spacing, frame.start, strict=True)]
     box = layer.bounding_box
-    box.line_color, box.line_thickness, box.points, box.visible = SKY, 2, False, True
+    if not box.visible:
+        box.line_color, box.line_thickness, box.points, box.visible = SKY, 2, False, True
 
 
 def in_image(frame: Box | None, done: Done) -> Done:

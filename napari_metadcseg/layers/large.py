@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from napari_metadcseg.layers import frame as frames
-from napari_metadcseg.layers.frame import common, frame_around
+from napari_metadcseg.layers.frame import frame_around
 from napari_metadcseg.layers.level_pixels import LevelPixels
 from napari_metadcseg.layers.making import Job, LevelMaker
 from src_core.data.case import Box
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import napari
     from numpy.typing import NDArray
 
     from napari_metadcseg.controller import Controller
@@ -147,7 +145,7 @@ class LargeImages:
             return
         if not self._follows() and not self._gave_up:
             self.make_missing()
-        self.fill(["overview", "trust"])
+        self._fill(["overview", "trust"])
 
     def _on_failed(self, words: str) -> None:
         self._gave_up = True
@@ -156,13 +154,13 @@ class LargeImages:
     def _on_progress(self) -> None:
         if self._pixels is None:
             return
-        self.fill(["image", "overview", "proposed", "band", *self._pixels.maps])
+        self._fill(["image", "overview", "proposed", "band", *self._pixels.maps])
         if not self._maker.busy:
             self._tell(False)
             self.follow()
 
-    def fill(self, names: list[str]) -> None:
-        """Draw arrays again whose values have changed."""
+    def _fill(self, names: list[str]) -> None:
+        """Draw arrays again whose smaller levels have changed."""
         for name in names if self._pixels is not None else ():
             self._pixels.refill(name)  # type: ignore[union-attr]
         self._refresh(names)
@@ -171,19 +169,6 @@ class LargeImages:
         if making != self.making:
             self.making = making
             self._told()
-
-
-def part_in_view(viewer: napari.Viewer, image: Any, case: CaseInfo) -> Box | None:
-    """The part of an image that is in view, as far as a frame can hold it; None when it is seen from too far.
-
-    napari tells what it has drawn, which may be more than what is in view, but is around it.
-    """
-    if image.data_level > 0:
-        return None
-    drawn = Box(*(tuple(int(at) for at in corner) for corner in (image.corner_pixels[0], image.corner_pixels[1] + 1)))
-    center = [round(c / s) for c, s in zip(viewer.scene.camera.center[-2:], case.spacing, strict=True)]
-    reach = frames.MOST // 2
-    return common(drawn, Box(tuple(c - reach for c in center), tuple(c + reach for c in center)))
 
 
 def _image(reader: Project, *, case: CaseInfo) -> Callable[[Box], NDArray[Any]]:

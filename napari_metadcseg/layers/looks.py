@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.utils import DirectLabelColormap
 
 from napari_metadcseg.layers import volumes
@@ -24,6 +25,13 @@ LABEL_OPACITY = 0.45
 def one_color(color: str) -> DirectLabelColormap:
     """Colour of a mask, for 1; all else is transparent."""
     return DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: color})
+
+
+def recolor(layer: Labels, color: str) -> None:
+    """Give a mask another colour, if it has not got it: napari would draw it again."""
+    colors = one_color(color)
+    if not np.array_equal(layer.colormap.color_dict[1], colors.color_dict[1]):
+        layer.colormap = colors
 
 
 def add_label(viewer: napari.Viewer, data: Any, classes: Classes, name: str, **more: Any) -> Labels:

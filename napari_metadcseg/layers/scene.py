@@ -9,11 +9,13 @@ from psygnal import Signal
 
 from napari_metadcseg.layers import looks, volumes
 from napari_metadcseg.layers.frame import common, follow_switches, frame_around, moved, place_frame
-from napari_metadcseg.layers.large import LargeImages, part_in_view
+from napari_metadcseg.layers.large import LargeImages
 from napari_metadcseg.layers.level_pixels import LevelPixels
 from napari_metadcseg.layers.overlays import OVERLAYS, REGION_COLORS, Overlay
 from napari_metadcseg.layers.painting import Pressed, painted_box, painted_label
 from napari_metadcseg.layers.pixels import WholePixels, give
+from napari_metadcseg.layers.redraw import Redraw
+from napari_metadcseg.layers.view import look_closely, part_in_view
 from src_core.errors import MetaDCSegError
 from src_core.store.levels import is_large
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 IMAGE, LABEL, PROPOSAL, REGION = "image", "label", "proposal", "region"
 OVERVIEW = "overview"
 TRUST = OVERLAYS[0]
-TOO_FAR = "Zoom in further on a part of the image: it can be edited where its own pixels are seen."
+TOO_FAR = "Zoom in further on a part of the image: up to 2,048 px can be edited at once."
 MOVED_AWAY = "The stroke was not recorded, since another part came up before it ended; paint it again."
 OUTLINES = {PROPOSAL: 1, "band": 1, REGION: 2}
 """Width of the lines around what is drawn as an outline in slices, px."""
@@ -64,6 +66,7 @@ class Scene:
         self._lies: tuple[int, str, bool] = (0, "", False)
         self._pixels: Pixels | None = None
         self._pressed = Pressed(lambda: None if self._pixels is None else self._pixels.frame)
+        self._redraw = Redraw(lambda name: self._ours[name] if self._alive(name) else None)
         self._large = LargeImages(controller, self._refresh_levels, self.frame_changed.emit)
         self._seen_flat: dict[str, bool] = {}
         volumes.expect_bodies()
@@ -77,6 +80,7 @@ class Scene:
         self.controller.labels_changed.disconnect(self._on_labels_changed)
         self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         self._large.close()
+        self._redraw.stop()
 
     # ---------------------------------------------------------------- following the state
 
@@ -256,14 +260,15 @@ class Scene:
         color = REGION_COLORS[region.kind]
         if self._alive(REGION):
             self._ours[REGION].data = mask
-            self._ours[REGION].colormap = looks.one_color(color)
+            looks.recolor(self._ours[REGION], color)
             volumes.place(self._ours[REGION], case)
             self._ours[REGION].translate = corner
             self._ours[REGION].visible = True
         else:
             self._ours[REGION] = looks.add_region(self.viewer, mask, color, REGION, translate=corner, **self._grid)
         self._go_to_region()
-        volumes.look_at(self.viewer, region.box, case)
+        look = look_closely if self.frame is not None else volumes.look_at
+        look(self.viewer, region.box, case)
 
     # ---------------------------------------------------------------- painting
 
@@ -294,13 +299,13 @@ class Scene:
         elif part is not None:
             self._ours[LABEL].data[part.within(pixels.frame)] = project.read_label(case, part)
             self._ours[LABEL].refresh()
-        if part is None or part != box:
-            self._refresh_levels([OVERVIEW])
+        if pixels.large and (part is None or part != box):
+            self._redraw.soon([OVERVIEW])
         self._large.soon()
 
     def _reload_trust(self, box: Box | None) -> None:
         if self._pixels is not None and self._pixels.large:
-            self._refresh_levels([TRUST.key])
+            self._redraw.soon([TRUST.key])
             return
         if box is None or not self._alive(TRUST.key):
             self._show_overlay(TRUST)
@@ -328,7 +333,7 @@ class Scene:
         if self.frame is None or case is None:
             self.controller.say("All of this image can be edited." if case else "Open a project first.")
             return
-        part = part_in_view(self.viewer, self._ours[IMAGE], case) if self._alive(IMAGE) else None
+        part = part_in_view(self.viewer, case)
         if part is None:
             self.controller.say(TOO_FAR)
             return
@@ -340,22 +345,23 @@ class Scene:
             self._move_frame(frame_around(box, case.shape))
 
     def _move_frame(self, frame: Box) -> None:
-        assert self._pixels is not None
-        if frame == self._pixels.frame:
+        if not isinstance(self._pixels, LevelPixels) or frame == self._pixels.frame:
             return
         if self._pressed.on is not None and self._ours[LABEL].mode != "pan_zoom":
             self.controller.say(MOVED_AWAY, "error")
         self._pixels.frame = frame
         self._ours[LABEL].data = self._pixels.label()
+        self._ours[LABEL].editable = self.controller.project is not None and self.controller.project.writable
         place_frame(self._ours[LABEL], frame, self._grid["scale"])
-        self._large.fill([OVERVIEW])
+        self._pixels.refill(OVERVIEW)
+        self._redraw.soon([OVERVIEW])
         self.frame_changed.emit()
 
     def _refresh_levels(self, names: list[str]) -> None:
-        for name in names:
-            key = PROPOSAL if name == "proposed" else name
-            if self._alive(key):
-                self._ours[key].refresh(extent=False)
+        """Draw again what is seen of smaller levels; what is seen at full resolution has not changed."""
+        for key in (PROPOSAL if name == "proposed" else name for name in names):
+            if self._alive(key) and self._ours[key].data_level > 0:
+                self._ours[key].refresh(extent=False, highlight=False)
             if key == IMAGE and self._alive(IMAGE) and not self._ours[IMAGE].rgb:
                 self._ours[IMAGE].reset_contrast_limits()
 

@@ -281,8 +281,6 @@ def test_what_is_seen_from_afar_is_not_edited(window, make_large):
     frame = window.scene.frame
     window.viewer.scene.camera.zoom = 0.2
     QApplication.processEvents()
-    image = layer_named(window, "image")
-    image.locked_data_level = 1
     press(window, Qt.Key.Key_W)
     assert "Zoom in" in window.message_bar.label.text()
     assert window.scene.frame == frame
