@@ -193,8 +193,8 @@ REPORT = """# Large images in the window
 
 `{command}`: RGB images as long as wide, with labels and the maps of a run, software rendering under Xvfb{load}.
 Times are until the window has drawn itself and waits again; a decision brings the next region into view. Making the
-project and the window are processes of their own; *memory before* is that of the window without a project. Of
-the most memory, the driver of software rendering takes up to 0.7 GB, a little with every drawing, and lets go of it then.
+project and the window are processes of their own; *memory before* is that of the window without a project. Of the most
+memory, the driver of software rendering takes up to 0.7 GB, a little with every drawing, and lets go of it then.
 
 {table}
 """

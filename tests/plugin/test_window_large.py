@@ -22,6 +22,7 @@ from src_core.store.project import Project
 from tests.conftest import CLASSES
 
 from .test_controller_logic import add_scores
+from .test_window_edits import draw
 from .test_window_review import canvas_of, click, drag, press
 
 pytestmark = pytest.mark.gui
@@ -59,8 +60,8 @@ def make_large(tmp_path, low_limits):
             for y, x, radius in DISCS:
                 true |= disc(shape, y, x + 3 * index, radius)
             rng = np.random.default_rng(index)
-            image = rng.integers(0, 60, (*shape, 3) if color else shape).astype(np.uint8)
-            image[true > 0] += 120
+            image = rng.integers(0, 60, (*shape, 3) if color else shape).astype(np.uint8 if color else np.uint16)
+            image[true > 0] += 120 if color else 3000
             given = true.copy()
             for y, x, radius in (DISCS[1:4], DISCS[1:2], DISCS[:1])[index if index < count else 2]:
                 given[disc(shape, y, x + 3 * index, radius) > 0] = 0
@@ -321,7 +322,7 @@ def test_a_stroke_whose_frame_moved_meanwhile_is_not_recorded(window, make_large
 
 
 def test_projects_without_levels_get_them(window, make_large, wait_for):
-    path, _ = make_large()
+    path, _ = make_large(color=False)
     shutil.rmtree(path / display.NAME)
     for folder in path.glob(f"runs/*/scores.zarr/cases/*/{display.WITHIN}"):
         shutil.rmtree(folder)
@@ -334,6 +335,7 @@ def test_projects_without_levels_get_them(window, make_large, wait_for):
     image = layer_named(window, "image")
     assert np.array_equal(level(image, 1), levels.halved(controller.project.read_image(controller.case), "mean"))
     assert level(image, 3).any()
+    assert image.contrast_limits[1] > 2000  # those of levels that were still empty do not stay
     assert "being made" not in window.frame_bar.label.text()
 
 
@@ -406,3 +408,21 @@ def test_tools_keep_to_the_frame(window, make_large, wait_for):
     assert project.read_label(case)[y, x] == 1
     assert_frame(window)
     in_step(window, wait_for)
+
+
+def test_a_lasso_means_places_in_the_image(window, make_large, wait_for):
+    path, truth = make_large()
+    window.open_project(path)
+    controller, scene = window.controller, window.scene
+    case, region = controller.case, controller.state.review.region
+    assert scene.frame.start != (0, 0)
+    scene.label_layer.selected_label = 1
+    window.edits.tools.apply(Request(tool="take_lasso", scope="image"))
+    (top, left), (bottom, right) = region.box.start, region.box.stop
+    corners = [(top - 3, left - 3), (top - 3, right + 3), (bottom + 3, right + 3), (bottom + 3, left - 3)]
+    draw(window, [*corners, corners[0]])
+    wait_for(lambda: not window.edits.lasso.waiting)
+    assert controller.project.history(1)[0].note.startswith("take_lasso")
+    label = controller.project.read_label(case, region.box)
+    assert np.array_equal(label, truth[case.name][region.box.slices])
+    assert_frame(window)
