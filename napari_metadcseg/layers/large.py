@@ -97,8 +97,11 @@ class LargeImages:
     # ---------------------------------------------------------------- levels
 
     def make_missing(self) -> None:
-        """Make the levels that are not there yet, in the background; those of what is shown."""
-        if self._pixels is None or self._where is None:
+        """Make the levels that are not there yet, in the background; those of what is shown.
+
+        While some are being made, others wait for that.
+        """
+        if self._pixels is None or self._where is None or self._maker.busy or self._gave_up:
             return
         (project, case), pixels = self._where, self._pixels
         jobs = []
@@ -143,7 +146,7 @@ class LargeImages:
         """Bring the smaller levels of the masks up to what is recorded."""
         if self._pixels is None or self.making:  # what is being made is followed at its end
             return
-        if not self._follows() and not self._gave_up:
+        if not self._follows():
             self.make_missing()
         self._fill(["overview", "trust"])
 
@@ -157,7 +160,8 @@ class LargeImages:
         self._fill(["image", "overview", "proposed", "band", *self._pixels.maps])
         if not self._maker.busy:
             self._tell(False)
-            self.follow()
+            self.make_missing()
+            self._fill(["overview", "trust"])
 
     def _fill(self, names: list[str]) -> None:
         """Draw arrays again whose smaller levels have changed."""

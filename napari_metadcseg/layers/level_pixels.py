@@ -141,7 +141,7 @@ class LevelPixels:
         if run is None or self._controller.read_map(name, Box((0, 0), (1, 1))) is None:
             return None
         of = "uncertainty" if name == "band" else name
-        maps, generation = run.maps_folder(self._case.id), run.generation
+        maps, generation = run.case_folder(self._case.id), run.generation
         levels = self.maps[of] = display.map_levels(self._maps_root, maps, run.name, generation, self._case, of)
         dtype = np.uint8 if name in ("band", "proposed") else np.float32
 

@@ -41,7 +41,8 @@ def add_label(viewer: napari.Viewer, data: Any, classes: Classes, name: str, **m
 
 
 def add_proposal(viewer: napari.Viewer, data: Any, classes: Classes, name: str, **more: Any) -> Labels:
-    """What the model would draw, as outlines."""
+    """What the model would draw, as outlines; whatever was active stays so, as with all that follow."""
+    active = viewer.layers.selection.active
     colors: dict[int | None, Any] = class_colors(classes)
     if len(classes) == 2:
         colors[1] = PURPLE  # another colour than the label, since there is only one class to tell apart
@@ -49,32 +50,36 @@ def add_proposal(viewer: napari.Viewer, data: Any, classes: Classes, name: str, 
     volumes.outline(viewer, layer, 1)
     layer.visible = viewer.dims.ndisplay == 2
     layer.editable = False
+    viewer.layers.selection.active = active
     return layer
 
 
-def add_overlay(viewer: napari.Viewer, data: Any, overlay: Overlay, *, visible: bool, **more: Any) -> Labels | Image:
+def add_overlay(viewer: napari.Viewer, data: Any, overlay: Overlay, **more: Any) -> Labels | Image:
     """A map of the run, or the outline of a mask."""
+    active = viewer.layers.selection.active
+    layer: Labels | Image
     if overlay.kind == "mask":
         colors = one_color(overlay.stops[0][0])
-        layer = viewer.add_labels(data, name=overlay.title, colormap=colors, visible=visible, opacity=0.9, **more)
+        layer = viewer.add_labels(data, name=overlay.title, colormap=colors, opacity=0.9, **more)
         volumes.outline(viewer, layer, 1)
         layer.editable = False
-        return layer
-    return viewer.add_image(
-        data,
-        name=overlay.title,
-        colormap=colormap(overlay),
-        contrast_limits=(0, 1),
-        blending="translucent_no_depth",
-        interpolation2d="nearest",
-        rendering="minip" if overlay.strong_when_low else "mip",
-        visible=visible and viewer.dims.ndisplay == 2,
-        **more,
-    )
+    else:
+        layer = viewer.add_image(
+            data,
+            name=overlay.title,
+            colormap=colormap(overlay),
+            contrast_limits=(0, 1),
+            blending="translucent_no_depth",
+            interpolation2d="nearest",
+            rendering="minip" if overlay.strong_when_low else "mip",
+            **more,
+        )
+    viewer.layers.selection.active = active
+    return layer
 
 
 def add_region(viewer: napari.Viewer, data: Any, color: str, name: str, **more: Any) -> Labels:
-    """The outline of the region in hand; whatever was active stays so."""
+    """The outline of the region in hand."""
     active = viewer.layers.selection.active
     layer = viewer.add_labels(data, name=name, colormap=one_color(color), **more)
     volumes.outline(viewer, layer, 2)

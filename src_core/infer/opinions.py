@@ -41,7 +41,8 @@ def opinions(project: Project, run: Run, *, device: str = "auto") -> Iterator[tu
 
     predictor = Predictor(run.path, device)
     for case in project.cases:
-        yield case, predictor(project.read_image(case), case.spacing)
+        if run.covers(case.id):
+            yield case, predictor(project.read_image(case), case.spacing)
 
 
 def _kept(project: Project, run: Run) -> Iterator[tuple[CaseInfo, NDArray[np.float32]]]:

@@ -57,7 +57,7 @@ class ImageCount:
     corrected : set of str
         Regions whose answer changed a label.
     dice : float
-        Between given and cleaned mask.
+        Between given and cleaned mask; 1 where none was given.
     mm2 : float or None
         Area of a pixel; None when it is not known in mm, or for a volume.
     trust : TrustSums or None
@@ -134,7 +134,7 @@ def count_image(project: Project, case: CaseInfo, rows: Iterable[Row], run: Run 
         verified=np.bincount(replay.verified.ravel(), minlength=KINDS),
         provenance=np.bincount(replay.provenance().ravel(), minlength=max(PROVENANCE.values()) + 1),
         corrected=corrected,
-        dice=_dice(given, label, classes),
+        dice=1.0 if case.without_mask else _dice(given, label, classes),
         mm2=prod(case.spacing) if case.unit == "mm" and len(case.shape) == 2 else None,
         trust=None if run is None else _trust(run, case, replay),
     )

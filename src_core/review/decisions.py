@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src_core.data.case import IGNORE, Box, Verified, is_verified
+from src_core.errors import InputError
 from src_core.store.import_masks import kinds_of
 from src_core.store.journal import Action, Change, Patch
 
@@ -32,7 +33,8 @@ def accept(
 ) -> Change:
     """The proposal is right: it becomes the label of the region, and is verified.
 
-    What somebody has vouched for meanwhile stays as it is, unless it is this very region that is decided anew.
+    What somebody has vouched for meanwhile stays as it is, unless it is this very region that is decided anew. Where
+    there was no label, background is taken over, too, and what was painted meanwhile is verified as it was painted.
 
     Parameters
     ----------
@@ -46,23 +48,32 @@ def accept(
         The run that proposed it.
     """
     inside, wanted = _boxed(mask, region.box), _boxed(proposed, region.box)
+    if not region.labelled:  # what was painted there stays
+        wanted = filled(project.read_label(project.case(region.case_id), region.box), wanted)
     return _settle(project, region, inside, wanted, Action.ACCEPT, run)
 
 
 def keep(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "") -> Change:
-    """The label is right as it is: it is verified."""
+    """The label is right as it is: it is verified. Where there is none it stays so, and the region is settled."""
     case = project.case(region.case_id)
     return _settle(project, region, _boxed(mask, region.box), project.read_label(case, region.box), Action.KEEP, run)
 
 
 def confirm(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "") -> Change:
-    """What was painted is right: the region as it looks now, and every painted pixel of the image, is verified."""
+    """What was painted is right: the region as it looks now, and every painted pixel of the image, is verified.
+
+    In a region without labels everything that was not painted is background then.
+    """
     case = project.case(region.case_id)
     box = _around([region.box, *project.unconfirmed_strokes(case)])
     label, verified = project.read_labels(case, box)
     given = project.read_given(case, box)
     inside = (label != given) & ~is_verified(verified)
-    inside[_within(region.box, box).slices] |= _boxed(mask, region.box)
+    asked = np.zeros_like(inside)
+    asked[_within(region.box, box).slices] = _boxed(mask, region.box)
+    if not region.labelled:
+        label = np.where(asked, filled(label), label)
+    inside |= asked
     tight = _bounding_box(inside, _within(region.box, box))
     kinds = np.where(inside, kinds_of(given, label), verified)[tight.slices]
     patch = Patch(_out_of(tight, box), label[tight.slices].copy(), kinds)
@@ -134,9 +145,27 @@ def edit(
     return Change(case.id, Action.EDIT, Patch(box, label, verified.astype(np.uint8)), run=run, note=note)
 
 
+def filled(label: NDArray[np.uint8], wanted: NDArray[np.uint8] | int = 0) -> NDArray[np.uint8]:
+    """A label with something else, background by default, where it has none."""
+    return np.where(label == IGNORE, wanted, label).astype(np.uint8)
+
+
 def verify_image(project: Project, case: CaseInfo) -> Change:
-    """The whole mask is right as it looks now."""
+    """The whole mask is right as it looks now. In an image that came without one, the rest is background.
+
+    Raises
+    ------
+    InputError
+        If the image came without a mask and has no label yet.
+    """
     label = project.read_label(case)
+    if case.without_mask:
+        if (label == IGNORE).all():
+            raise InputError(
+                f"Image {case.name} has no mask yet, so there is nothing to verify; accept what the model proposes, or "
+                "paint, then mark it as right: what is not painted is background then."
+            )
+        label = filled(label)
     return Change(
         case.id,
         Action.VERIFY_IMAGE,

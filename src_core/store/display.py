@@ -89,7 +89,7 @@ def write_case(root: Path, store: ArrayStore, case: CaseInfo, row: int) -> None:
 
 
 def write_maps(scores: Path) -> None:
-    """Make the levels of the maps of large images that are below a folder of scores.
+    """Make the levels of the maps of large images that are below a folder of scores and have none.
 
     Raises
     ------
@@ -102,7 +102,8 @@ def write_maps(scores: Path) -> None:
         array = chunks.ChunkedArray(folder / name)
         if is_large(array.shape):
             chunks.write_group(folder / WITHIN)
-            for _ in Levels(folder / WITHIN / name, array.shape, array.dtype, how).make(array.read, 0):
+            levels = Levels(folder / WITHIN / name, array.shape, array.dtype, how)
+            for _ in levels.make(array.read, 0) if levels.row is None else ():  # kept ones come with theirs
                 pass
 
 

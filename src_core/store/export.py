@@ -45,7 +45,7 @@ def export(
     identifiers: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Write ``DIR/WHAT/IMAGE.ext`` for every image.
+    """Write ``DIR/WHAT/IMAGE.ext`` for every image that has it.
 
     Parameters
     ----------
@@ -70,8 +70,9 @@ def export(
     Returns
     -------
     list of Path
-        The files, in the order they were written; each is whole. An image that scores were imported without has no
-        maps, and is proposed as it is.
+        The files, in the order they were written; each is whole. An image without scores has no maps, and is proposed
+        as it is. Of an image that came without a mask no mask is made up: there is a cleaned one once a pixel of it has
+        a label (:func:`without_label` names the others), and a proposed one once it has scores.
 
     Raises
     ------
@@ -100,6 +101,23 @@ def export(
                 if progress is not None:
                     progress(done, total)
     return written
+
+
+def without_label(project: Project) -> list[str]:
+    """Names of the images that came without a mask and have no label yet, so that there is no cleaned mask of them."""
+    open_ = (case for case in project.cases if case.without_mask and not project.is_wholly_verified(case))
+    return [case.name for case in open_ if (project.read_label(case) == IGNORE).all()]
+
+
+def words_without_label(names: Sequence[str]) -> str:
+    """The same in a sentence; empty when there are none."""
+    if not names:
+        return ""
+    count, more = len(names), f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return (
+        f"No cleaned mask of {count} image{'s' * (count > 1)} that came without one and that nobody decided on: "
+        f"{', '.join(names[:5])}{more}."
+    )
 
 
 def _check_what(what: Sequence[str], format: str) -> None:
@@ -138,6 +156,8 @@ def _export_one(
 ) -> list[Path]:
     if name in MASKS:
         label = project.read_label(case) if run is None or name == "cleaned" else _proposed(project, run, case)
+        if case.without_mask and (label == IGNORE).all():
+            return []
         return _write_mask(folder, case, label, format, identifiers)
     if name == "provenance":
         return _write_map(folder, case, provenance(project, case), format)
@@ -174,7 +194,7 @@ def _write_mask(folder: Path, case: CaseInfo, label: NDArray[np.uint8], format: 
     if format != "same":
         return [write_new(folder, case.name, format, values, grid_of_case(case))]
     flat_format = encoding.suffix in (".png", ".jpg", ".jpeg", ".bmp")
-    if encoding.extra.get("new") or (flat_format and values.ndim == 3):  # there was no file, or none that fits
+    if case.without_mask or (flat_format and values.ndim == 3):  # there was no file, or none that fits
         return [write_new(folder, case.name, usual_format(case.shape, grid_of_case(case)), values, grid_of_case(case))]
     space = where.get("space", values.ndim)
     if space != values.ndim or where.get("turn"):

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from src_core.data.case import Box, CaseInfo, Verified, vouched
+from src_core.data.case import vouched
 from src_core.errors import InputError, MetaDCSegError, ProjectError, ProjectReadOnlyError
 from src_core.store import arrays, database, history, tables
-from src_core.store.journal import Action, Change, Patch, Record, pack, unpack
+from src_core.store.adding import sweep
+from src_core.store.journal import Action, Change, Patch, Record, check_patch, pack, unpacked
 from src_core.store.ledger import Ledger
 from src_core.store.lock import WriteLock
 from src_core.store.masks import Masks
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from src_core.data.case import Box, CaseInfo, Verified
+    from src_core.store.add import Addition
     from src_core.store.runs import Run
 
 logger = logging.getLogger(__name__)
@@ -69,15 +72,20 @@ class Project:
             raise
 
     def _read(self) -> None:
-        self._place = _place(self.path)
+        self._place = database.file_in(self.path)
         self._arrays = arrays.ArrayStore(self.path / arrays.NAME, "r+" if self.writable else "r")
-        self.classes, self.cases = tables.read(self._db, self.path)
-        self._by_name = {case.name: case for case in self.cases}
-        self._by_id = {case.id: case for case in self.cases}
+        self.classes, cases = tables.read(self._db, self.path)
+        self._take(cases)
+        if self.writable:
+            sweep(self.path, self._by_id)
         self._ledger = Ledger(self._db)
         self._masks = Masks(self._db, self._arrays, self.case, writable=self.writable)
         if self.writable:
             self._masks.open_for_writing()
+
+    def _take(self, cases: tuple[CaseInfo, ...]) -> None:
+        self.cases = cases
+        self._by_name, self._by_id = {case.name: case for case in cases}, {case.id: case for case in cases}
 
     @classmethod
     def open(cls, path: str | Path, *, write: bool = False, author: str | None = None) -> Project:
@@ -176,6 +184,17 @@ class Project:
         A session that only reads does not know of the second before it has reached the disk.
         """
         return self._masks.version()
+
+    def added(self) -> frozenset[int]:
+        """Ids of the images that were added after the project was made."""
+        return self._ledger.added()
+
+    def take_added(self) -> bool:
+        """Take up images that another session has added since this one opened the project; True if there are any."""
+        if self.added() <= set(self._by_id):
+            return False
+        self._take(tables.read(self._db, self.path)[1])
+        return True
 
     def verified_counts(self) -> dict[int, Mapping[Verified, int]]:
         """Pixels of each case that somebody has looked at, by how they were verified; the unsure ones among them."""
@@ -307,23 +326,32 @@ class Project:
         """
         return self._record(change)
 
+    def add(self, new: Addition) -> None:
+        """Record images whose arrays are written (:mod:`src_core.store.add`), all or none; raises as :meth:`commit`."""
+        self.require_writable()
+        with self._masks.mutex:
+            with database.transaction(self._db, "Nothing was added."):
+                record = new.insert(self._db, self.author)
+            self.take_added()
+            self._masks.committed(record.id, self.case(record.case_id), None, None)
+
     def undo(self) -> Record | None:
         """Turn back the last change that is not turned back yet; None when there is none."""
-        self._require_writable()
+        self.require_writable()
         target = self._ledger.undoable()
         if target is None:
             return None
         case_id, box, before, _ = history.row_patch(self._db, target)
-        return self._record(Change(case_id, Action.UNDO, _patch(before, box)), target=target)
+        return self._record(Change(case_id, Action.UNDO, unpacked(before, box)), target=target)
 
     def redo(self) -> Record | None:
         """Repeat the change that was turned back last; None when there is none."""
-        self._require_writable()
+        self.require_writable()
         target = self._ledger.redoable()
         if target is None:
             return None
         case_id, box, _, after = history.row_patch(self._db, target)
-        return self._record(Change(case_id, Action.REDO, _patch(after, box)), target=target)
+        return self._record(Change(case_id, Action.REDO, unpacked(after, box)), target=target)
 
     def restore(self, case: CaseInfo) -> None:
         """Make label, verified mask and counts of a case anew, from the given mask and the record.
@@ -333,67 +361,39 @@ class Project:
         ProjectDamagedError
             If the given mask or the record of the case is damaged itself.
         """
-        self._require_writable()
+        self.require_writable()
         _, verified = self._masks.restore(case)
         with database.transaction(self._db, "The record is as it was."):
             tables.set_counts(self._db, case.id, verified)
         self._ledger.reload()
 
-    def _require_writable(self) -> None:
+    def require_writable(self) -> None:
+        """Refuse a project that is open for reading, or is not where it was; errors as of :meth:`commit`."""
         if not self.writable:
             raise ProjectReadOnlyError(
                 f"Project {self.name} is open read-only, so nothing can be changed; open it for writing first."
             )
-        if _place(self.path) != self._place:  # SQLite would go on writing into a file that nobody can find
+        if database.file_in(self.path) != self._place:  # SQLite would go on writing into a file that nobody can find
             raise ProjectError(
                 f"The folder of project {self.name}, {self.path}, was moved, replaced or deleted while it was open, so "
                 "nothing was changed; put it back, or open the project where it is now."
             )
 
     def _record(self, change: Change, target: int | None = None) -> Record:
-        self._require_writable()
+        self.require_writable()
         case = self.case(change.case_id)
         with self._masks.mutex:
             old, before, after, pixels = None, None, None, 0
             deltas: dict[int, int] = {}
             if change.patch is not None:
-                _check_patch(case, change.patch)
+                check_patch(case, change.patch)
                 old = Patch(change.patch.box, *self.read_labels(case, change.patch.box))
                 before, after = pack(old.label, old.verified), pack(change.patch.label, change.patch.verified)
                 pixels = int(np.count_nonzero(old.label != change.patch.label))
-                deltas = _kind_deltas(old.verified, change.patch.verified)
+                deltas = tables.kind_deltas(old.verified, change.patch.verified)
             with database.transaction(self._db, "Nothing was changed."):
                 record = history.insert(self._db, change, self.author, before, after, target, pixels)
                 tables.add_counts(self._db, case.id, deltas)
                 self._masks.note_applied()
             self._masks.committed(record.id, case, change.patch, old)
         return record
-
-
-def _place(path: Path) -> tuple[int, int] | None:
-    """What tells the folder's record from another file in its place."""
-    try:
-        found = (path / database.NAME).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _patch(blob: bytes | None, box: Box | None) -> Patch | None:
-    return None if blob is None or box is None else unpack(blob, box)
-
-
-def _check_patch(case: CaseInfo, patch: Patch) -> None:
-    inside = all(0 <= a < b <= edge for a, b, edge in zip(patch.box.start, patch.box.stop, case.shape, strict=True))
-    if not inside or patch.label.shape != patch.box.shape or patch.verified.shape != patch.box.shape:
-        raise InputError(
-            f"A change of image {case.name} covers {patch.box.start}-{patch.box.stop} with arrays of "
-            f"{patch.label.shape} and {patch.verified.shape}; expected a box inside of {case.shape}."
-        )
-
-
-def _kind_deltas(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> dict[int, int]:
-    """How many pixels more or fewer there are of each kind of verification."""
-    kinds = [int(kind) for kind in Verified if kind]
-    deltas = {kind: int(np.count_nonzero(new == kind)) - int(np.count_nonzero(old == kind)) for kind in kinds}
-    return {kind: delta for kind, delta in deltas.items() if delta}

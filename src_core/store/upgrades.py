@@ -71,6 +71,7 @@ STEPS = (
         # without samples nobody looks for items and ratings
         for_readers=("CREATE TEMP TABLE IF NOT EXISTS sample (id, time, author, purpose, run, seed, settings)",),
     ),
+    Step(5),  # rows of the journal that say that an image was added
 )
 """In their order; the last one is the version that this program writes."""
 

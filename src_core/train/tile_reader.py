@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src_core.data.case import IGNORE, Verified
+from src_core.data.case import keep_what_teaches
+from src_core.train.intensities import Intensities
 from src_core.train.tiles import windows_of
 
 if TYPE_CHECKING:
@@ -38,22 +39,31 @@ class TileReader:
     tiling : Tiling
     channels : int
         Of the image of the project that has most.
+    intensities : Intensities, optional
+        Of all images of the project, instead of those of this one.
     """
 
-    def __init__(self, project: Project, case: CaseInfo, tiling: Tiling, channels: int) -> None:
+    def __init__(
+        self,
+        project: Project,
+        case: CaseInfo,
+        tiling: Tiling,
+        channels: int,
+        intensities: Intensities | None = None,
+    ) -> None:
         self._project, self.case, self._tiling, self._channels = project, case, tiling, channels
-        windows = windows_of(case.shape, OVERVIEW, OVERVIEWS)
-        seen = np.concatenate([project.read_image(case, box).ravel() for box in windows]).astype(np.float32)
-        self._low, self._high = np.percentile(seen, (0.5, 99.5)).astype(np.float32)
-        seen = np.clip(seen, self._low, self._high)
-        self._mean = np.float32(seen.mean())
-        self._spread = np.float32(max(float(seen.std()), 1e-6))
+        self._intensities = intensities or self._of_windows()
+
+    def _of_windows(self) -> Intensities:
+        windows = windows_of(self.case.shape, OVERVIEW, OVERVIEWS)
+        seen = [self._project.read_image(self.case, box).ravel() for box in windows]
+        return Intensities.of(np.concatenate(seen).astype(np.float32))
 
     def image(self, box: Box) -> NDArray[np.float32]:
         """A box of the image, ``(I, X)``, normalised; px of the image, starting at a multiple of the step."""
         values = np.asarray(self._project.read_image(self.case, box), dtype=np.float32)
         values = values[..., None] if values.ndim == len(box.start) else values
-        values = (np.clip(values, self._low, self._high) - self._mean) / self._spread
+        values = self._intensities.applied(values)
         if values.shape[-1] < self._channels:
             values = np.repeat(values[..., :1], self._channels, axis=-1)
         return block_means(np.ascontiguousarray(np.moveaxis(values, -1, 0)), self._tiling.step)
@@ -65,7 +75,7 @@ class TileReader:
     def labels(self, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Current label and how it was verified, uint8, ``(X)``; what teaches nothing counts as not verified."""
         label, verified = (centres(values, self._tiling.step) for values in self._project.read_labels(self.case, box))
-        verified[(label == IGNORE) | (verified == Verified.UNSURE)] = Verified.NO
+        keep_what_teaches(self.case, label, verified)
         return label, verified
 
 

@@ -167,12 +167,12 @@ def test_scores_have_levels_of_large_images(tmp_path):
             writer.write(case.id, {"trust": proposed / np.float32(3), "proposed": proposed})
         assert writer.finish([], []) == 1
         run, root = project.run("one"), project.path / display.NAME
-        where = {"root": root, "maps": run.maps_folder(large.id), "run": "one", "generation": 1, "case": large}
+        where = {"root": root, "maps": run.case_folder(large.id), "run": "one", "generation": 1, "case": large}
         trust, proposed = (display.map_levels(name=name, **where) for name in ("trust", "proposed"))
         assert trust.folder.is_relative_to(run.path)
         assert np.array_equal(trust.read(1), mean_slowly(run.read_map(large.id, "trust")))
         assert np.array_equal(proposed.read(2), 1 - label[::4, ::4])
-        assert not (run.maps_folder(small.id) / display.WITHIN).exists()
+        assert not (run.case_folder(small.id) / display.WITHIN).exists()
         none = display.map_levels(name="cleanlab", **where)
         assert none.row is None
         assert none.folder.is_relative_to(root)

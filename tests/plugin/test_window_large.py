@@ -136,9 +136,10 @@ def paint(window, start, stop):
 
 
 def test_a_large_image_is_shown_by_levels_with_a_frame(window, make_large, wait_for):
-    path, truth = make_large()
+    path, truth = make_large(2)
     window.open_project(path)
     controller, scene = window.controller, window.scene
+    controller.go_to(next(region.id for region in controller.queue.open if region.image == "slide_0"))
     QApplication.processEvents()
     image = layer_named(window, "image")
     assert [each.shape for each in image.data] == [(600, 700, 3), (300, 350, 3), (150, 175, 3), (75, 88, 3)]
@@ -150,7 +151,10 @@ def test_a_large_image_is_shown_by_levels_with_a_frame(window, make_large, wait_
     proposed = truth["slide_0"]
     for index in range(4):
         assert np.array_equal(level(layer_named(window, "proposal"), index), proposed[:: 2**index, :: 2**index])
+    assert "uncertainty band" not in window.viewer.layers
+    scene.switch("band", True)
     assert level(layer_named(window, "uncertainty band"), 1).shape == (300, 350)
+    scene.switch("band", False)
     region = controller.state.review.region
     assert common(region.box, scene.frame) == region.box
     assert max(scene.frame.shape) <= 256
@@ -162,6 +166,13 @@ def test_a_large_image_is_shown_by_levels_with_a_frame(window, make_large, wait_
     scene.label_layer.visible = False
     assert not layer_named(window, "label around the frame").visible
     scene.label_layer.visible = True
+    other = controller.project.case("slide_1")
+    controller.show(other.id)
+    QApplication.processEvents()
+    assert np.array_equal(level(image, 0), controller.project.read_image(other))
+    assert layer_named(window, "uncertainty band").data.shape == (1, 1)
+    scene.switch("band", True)
+    assert level(layer_named(window, "uncertainty band"), 2).shape == (150, 175)
     window.controller.close()
     assert not window.frame_bar.isVisible()
     assert not len(window.viewer.layers)
