@@ -189,8 +189,8 @@ class Scene(EditedLabel):
         self._waiting.add(overlay.key)
         if self._alive(overlay.key):  # of no size, as another image may be smaller
             layer = self._ours[overlay.key]
-            nothing = np.zeros((1,) * layer.ndim, layer.data.dtype)
-            give(layer, [nothing] if layer.multiscale else nothing)
+            nothing = [np.zeros((edge,) * layer.ndim, layer.data.dtype) for edge in (2, 1)]  # one is no pyramid
+            give(layer, nothing if layer.multiscale else nothing[-1])
 
     def _draw_overlay(self, overlay: Overlay) -> None:
         self._waiting.discard(overlay.key)

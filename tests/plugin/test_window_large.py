@@ -170,7 +170,7 @@ def test_a_large_image_is_shown_by_levels_with_a_frame(window, make_large, wait_
     controller.show(other.id)
     QApplication.processEvents()
     assert np.array_equal(level(image, 0), controller.project.read_image(other))
-    assert layer_named(window, "uncertainty band").data.shape == (1, 1)
+    assert layer_named(window, "uncertainty band").data.shape == (2, 2)
     scene.switch("band", True)
     assert level(layer_named(window, "uncertainty band"), 2).shape == (150, 175)
     window.controller.close()
