@@ -8,6 +8,7 @@ from napari_metadcseg.background import run_in_background
 from napari_metadcseg.edit_state import edit_state
 from napari_metadcseg.edit_tools import EditTools
 from napari_metadcseg.editing import EditDesk
+from napari_metadcseg.layers.frame import in_image
 from napari_metadcseg.layers.lasso import Lasso, slice_in_view
 from napari_metadcseg.widgets.edit_panel import EditPanel
 
@@ -42,8 +43,8 @@ class EditSection:
             desk=self.desk,
             commit=controller.commit_edit,
             say=controller.say,
-            ask_lasso=self.lasso.draw,
-            ask_point=self.lasso.click,
+            ask_lasso=lambda done: self.lasso.draw(in_image(scene.frame, done)),
+            ask_point=lambda done: self.lasso.click(in_image(scene.frame, done)),
             background=run_in_background,
             version=lambda: controller.project and controller.project.version()[0],
         )
@@ -67,6 +68,7 @@ class EditSection:
             run=self._controller.run,
             axis=axis,
             at=at,
+            frame=self._scene.frame,
         )
 
     def show_state(self, new: UiState, old: UiState) -> None:

@@ -41,6 +41,7 @@ SLOW = 500_000
 """Edits of more pixels than this may keep a person waiting, so they are for a thread of their own."""
 
 WHERE = {"region": "around the region", "slice": "in this slice", "image": "in this image"}
+FRAMED = "in the framed part"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +99,8 @@ class EditDesk:
         Whose proposals are shown.
     axis, at : int
         Of a volume, the axis across the slices that are shown and the slice in view.
+    frame : Box, optional
+        Of a large image, the part that can be edited: what a tool does to the image it does to this.
     """
 
     def __init__(
@@ -111,11 +114,14 @@ class EditDesk:
         run: Run | None = None,
         axis: int = 0,
         at: int = 0,
+        frame: Box | None = None,
     ) -> None:
         self.project, self.case, self.active, self.run = project, case, active, run
         self.region = region if region is not None and region.case_id == case.id else None
         self._pixels = pixels
         self.axis, self.at = axis, at
+        self._framed = frame is not None
+        self._all = frame or Box.whole(case.shape)
 
     # ---------------------------------------------------------------- asking
 
@@ -192,11 +198,11 @@ class EditDesk:
 
     def slow(self, request: Request) -> bool:
         """Whether it may take longer than a window can wait."""
-        pixels = prod(self.case.shape)
+        pixels = prod(self._all.shape)
         if request.scope == "region" and self.region is not None and request.tool not in ("copy_before", "interpolate"):
             pixels = prod(self._part("region").shape)
         elif request.scope == "slice":
-            pixels //= self.case.shape[self.axis]
+            pixels //= self._all.shape[self.axis]
         if request.tool in ("take_lasso", "take_region"):
             return False
         return pixels > SLOW
@@ -220,7 +226,7 @@ class EditDesk:
         return note(entry.name, words | extra)
 
     def _text(self, entry: Tool, request: Request, change: Change | None, extra: Mapping[str, str]) -> str:
-        where = WHERE[request.scope]
+        where = FRAMED if self._framed and request.scope != "region" else WHERE[request.scope]
         if change is None or change.patch is None:
             reason = entry.nothing.format(name=self._name(request), where=where)
             return f"{entry.label} changed nothing: {reason}."
@@ -242,8 +248,8 @@ class EditDesk:
             margin = max(LEAST_MARGIN * min(sizes), *(edge * size for edge, size in zip(box.shape, sizes, strict=True)))
             return around(box, [ceil(margin / size) for size in sizes], shape)
         if scope == "slice" and len(shape) == 3:
-            return sliced(Box.whole(shape), self.axis, self.at, self.at + 1)
-        return Box.whole(shape)
+            return sliced(self._all, self.axis, self.at, self.at + 1)
+        return self._all
 
     def _across(self, scope: Scope) -> int | None:
         return self.axis if scope == "slice" and len(self.case.shape) == 3 else None
@@ -291,6 +297,8 @@ class EditDesk:
         to = self.active if request.tool == "relabel" else None
         window, label, box = self._window(self._part(request.scope), [1] * len(self.case.shape))
         at = [round(place) - start for place, start in zip(request.point, window.start, strict=True)]
+        if self._framed and not all(0 <= place < edge for place, edge in zip(at, window.shape, strict=True)):
+            raise InputError(f"{tool(request.tool).label}: click inside of the frame, or move it there first.")
         axis = self._across(request.scope)
         if axis is None:
             return window, edits.relabel(label, at, to=to, box=box)

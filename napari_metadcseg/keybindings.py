@@ -51,6 +51,7 @@ KEYS = (
     Key("Shift+N", "previous", "Previous region"),
     Key("J", "jump", "Jump to a region by its number"),
     Key("Shift+A", "accept_all", "Accept all proposals that wait in this image"),
+    Key("W", "edit_here", "Edit what is in view (of a large image only a framed part can be edited)"),
     Key("I", "verify_image", "The whole mask of this image is right"),
     Key("U", "undo", "Undo the last decision or stroke"),
     Key("Shift+U", "redo", "Redo"),

@@ -21,6 +21,7 @@ from napari_metadcseg.runs_section import RunsSection
 from napari_metadcseg.scoring import NewScores
 from napari_metadcseg.stop_section import StopSection
 from napari_metadcseg.widgets.export_panel import ExportPanel
+from napari_metadcseg.widgets.frame_bar import FrameBar
 from napari_metadcseg.widgets.message_bar import MessageBar
 from napari_metadcseg.widgets.preferences_dialog import PreferencesDialog
 from napari_metadcseg.widgets.project_panel import ProjectPanel
@@ -83,6 +84,7 @@ class MetaDCSegWidget(QWidget):
         self.queue_panel = QueuePanel(self.controller)
         self.record_panel = RecordPanel(self.controller)
         self.export_panel = ExportPanel(self.controller)
+        self.frame_bar = FrameBar(self.scene, self.keys)
         self.message_bar = MessageBar()
         self.bindings = Bindings(napari_viewer, self, self._press)
         self._lay_out()
@@ -118,6 +120,7 @@ class MetaDCSegWidget(QWidget):
             self.tabs.addTab(_scrolled(panel) if name in SCROLLED else panel, name)
         layout.addWidget(self.tabs, 1)
         layout.addWidget(self.runs.banner)
+        layout.addWidget(self.frame_bar)
         layout.addWidget(self.message_bar)
 
     def _connect(self) -> None:
@@ -139,6 +142,7 @@ class MetaDCSegWidget(QWidget):
         self.export_panel.export_asked.connect(self.export_to)
         self.bindings.bind(self.keys)
         self.viewer.layers.events.removed.connect(self._on_layer_removed)
+        self.scene.frame_changed.connect(self.frame_bar.show_frame)
 
     def _on_changed(self, new: UiState, old: UiState) -> None:
         for name, panel in self.panels.items():
@@ -165,7 +169,7 @@ class MetaDCSegWidget(QWidget):
 
     def _press(self, action: str) -> None:
         """Do what a key stands for."""
-        ours = {"help": self.show_help, "jump": self.ask_place}
+        ours = {"help": self.show_help, "jump": self.ask_place, "edit_here": self.scene.edit_here}
         ours.get(action, getattr(self.controller, action, None))()  # type: ignore[misc]
 
     def ask_place(self) -> None:
@@ -220,6 +224,7 @@ class MetaDCSegWidget(QWidget):
         self.bindings.bind(self.keys)
         self.review_panel.show_keys(self.keys)
         self.project_panel.show_keys(self.keys)
+        self.frame_bar.show_keys(self.keys)
         try:
             preferences.save(chosen, preferences.default_path())
         except StorageError as error:
@@ -287,6 +292,7 @@ class MetaDCSegWidget(QWidget):
         self.bindings.release(widgets=widgets)
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.controller.changed.disconnect(self._on_changed)
+        self.scene.frame_changed.disconnect(self.frame_bar.show_frame)
         self.scene.disconnect()
         self.edits.disconnect()
         self.stop.close()

@@ -6,24 +6,26 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils import DirectLabelColormap
 
-from napari_metadcseg.layers import volumes
-from napari_metadcseg.layers.overlays import OVERLAYS, PURPLE, REGION_COLORS, Overlay, class_colors, colormap
-from napari_metadcseg.layers.strokes import painted_box, painted_label
+from napari_metadcseg.layers import looks, volumes
+from napari_metadcseg.layers.edited import IMAGE, LABEL, PROPOSAL, EditedLabel
+from napari_metadcseg.layers.overlays import OVERLAYS, REGION_COLORS, Overlay
+from napari_metadcseg.layers.pixels import WholePixels, give
 from napari_metadcseg.layers.turns import Turns
+from napari_metadcseg.layers.view import look_closely
 from src_core.errors import MetaDCSegError
+from src_core.store.levels import is_large
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Labels
-    from numpy.typing import NDArray
 
     from napari_metadcseg.controller import Controller
+    from napari_metadcseg.layers.pixels import Pixels
     from napari_metadcseg.state import UiState
-    from src_core.data.case import Box
+    from src_core.data.case import Box, CaseInfo
+    from src_core.store.project import Project
 
-IMAGE, LABEL, PROPOSAL, REGION = "image", "label", "proposal", "region"
+REGION = "region"
 TRUST = OVERLAYS[0]
 OUTLINES = {PROPOSAL: 1, "band": 1, REGION: 2}
 """Width of the lines around what is drawn as an outline in slices, px."""
@@ -32,7 +34,7 @@ COVERS = (PROPOSAL, *(overlay.key for overlay in OVERLAYS))
 """What would cover label and region in the 3-D view; each can be switched on again there."""
 
 
-class Scene:
+class Scene(EditedLabel):
     """Shows one image of the project with its label, proposal, maps and the region in hand.
 
     Parameters
@@ -42,12 +44,10 @@ class Scene:
     """
 
     def __init__(self, viewer: napari.Viewer, controller: Controller) -> None:
-        self.viewer = viewer
-        self.controller = controller
-        self._ours: dict[str, Any] = {}
+        super().__init__(viewer, controller)
         self._visible = {overlay.key: overlay.visible for overlay in OVERLAYS}
         self._shown: tuple[Any, ...] = ()
-        self._lies: tuple[int, str] = (0, "")
+        self._lies: tuple[int, str, bool] = (0, "", False)
         self._seen_flat: dict[str, bool] = {}
         self._waiting: set[str] = set()
         self._turns = Turns()
@@ -62,19 +62,24 @@ class Scene:
         self.controller.changed.disconnect(self._on_changed)
         self.controller.labels_changed.disconnect(self._on_labels_changed)
         self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
+        self._large.close()
+        self._redraw.stop()
 
     # ---------------------------------------------------------------- following the state
 
     def _on_changed(self, new: UiState, old: UiState) -> None:
         if new.project is None:
             self._turns.stop()
+            self._large.close()
             self._remove_all()
+            self.frame_changed.emit()
             return
         run = self.controller.run
         shown = (new.project.path, new.case_id, None if run is None else (run.name, run.generation))
         if shown[:2] == self._shown[:2] and shown != self._shown and self._alive(LABEL):
             self._shown = shown  # other scores of the image that somebody is perhaps painting on
-            self._turns.begin([partial(self._show_overlay, overlay) for overlay in OVERLAYS] + [self._show_proposal])
+            drawn = [partial(self._show_overlay, overlay) for overlay in OVERLAYS]
+            self._turns.begin([*drawn, self._show_proposal, self._large.make_missing])
         elif new.case_id is not None and shown != self._shown:
             self._shown = shown
             self._turns.stop()
@@ -94,6 +99,7 @@ class Scene:
     def _on_visible(self, overlay: Overlay) -> None:
         if overlay.key in self._waiting:
             self._draw_overlay(overlay)
+            self._large.make_missing()
 
     def _on_ndisplay(self, _event: object) -> None:
         """In 3-D label and region are bodies, and what would cover them is put away until slices are drawn again."""
@@ -122,36 +128,32 @@ class Scene:
         if hand is not None and case is not None and hand.at is not None and hand.region.case_id == case.id:
             volumes.go_to_slice(self.viewer, case, hand.at)
 
-    @property
-    def _grid(self) -> dict[str, Any]:
-        """Where the pixels of the image that is shown lie."""
-        case = self.controller.case
-        return {} if case is None else volumes.grid_of(case)
-
     # ---------------------------------------------------------------- layers
 
     def _show_case(self) -> None:
         project, case, shown = self.controller.project, self.controller.case, self._shown
         if project is None or case is None:
             return
-        axes = len(case.shape)
-        image = volumes.shown_channels(project.read_image(case), axes)
-        rgb = image.ndim > axes
-        lies = (axes, case.unit)
-        if lies != self._lies:  # napari cannot mix units, nor make an image of a volume
+        self._pixels = pixels = self._pixels_of(project, case)
+        axes, image = len(case.shape), pixels.image()
+        rgb = (image[0] if pixels.large else image).ndim > axes
+        lies = (axes, case.unit, pixels.large)
+        if lies != self._lies:  # napari cannot mix units, nor make an image of a volume, nor levels of an image
             self._remove_all()
             self._shown, self._lies = shown, lies
         first = not self._alive(IMAGE)
         if first or self._ours[IMAGE].rgb != rgb:
             self._drop(IMAGE)
-            self._ours[IMAGE] = self.viewer.add_image(image, name=IMAGE, rgb=rgb, **volumes.grid_of(case))
+            self._ours[IMAGE] = self.viewer.add_image(
+                image, name=IMAGE, rgb=rgb, multiscale=pixels.large, **volumes.grid_of(case)
+            )
             self.viewer.layers.move(self.viewer.layers.index(self._ours[IMAGE]), 0)
         else:
-            self._ours[IMAGE].data = image
+            give(self._ours[IMAGE], image)
             if not rgb:
                 self._ours[IMAGE].reset_contrast_limits()
-        self._show_label(project.read_label(case))  # below the overlays: doubt is to be seen on the label
-        self.show_overlays()
+        self._show_label()  # below the overlays: doubt is to be seen on the label
+        self._show_overlays()
         self._show_proposal()
         for layer in self._ours.values():
             volumes.place(layer, case)
@@ -159,9 +161,23 @@ class Scene:
         self.viewer.layers.selection.active = self._ours[LABEL]
         if first or self.controller.state.review.region is None:
             self.viewer.reset_view()
+        self._large.make_missing()
+        self.frame_changed.emit()
+
+    def _pixels_of(self, project: Project, case: CaseInfo) -> Pixels:
+        if not is_large(case.shape):
+            self._large.leave()
+            return WholePixels(self.controller, project, case)
+        region = self.controller.state.review.region
+        return self._large.pixels(project, case, None if region is None or region.case_id != case.id else region.box)
 
     def show_overlays(self) -> None:
         """Read the maps anew, as when the run was given a second opinion."""
+        self._large.forget_opinion()
+        self._show_overlays()
+        self._large.make_missing()
+
+    def _show_overlays(self) -> None:
         for overlay in OVERLAYS:
             self._show_overlay(overlay)
 
@@ -173,76 +189,31 @@ class Scene:
         self._waiting.add(overlay.key)
         if self._alive(overlay.key):  # of no size, as another image may be smaller
             layer = self._ours[overlay.key]
-            layer.data = np.zeros((1,) * layer.ndim, layer.data.dtype)
+            nothing = [np.zeros((edge,) * layer.ndim, layer.data.dtype) for edge in (2, 1)]  # one is no pyramid
+            give(layer, nothing if layer.multiscale else nothing[-1])
 
     def _draw_overlay(self, overlay: Overlay) -> None:
         self._waiting.discard(overlay.key)
-        values = self.controller.read_map(overlay.key)
-        if values is None:
+        data = None if self._pixels is None else self._pixels.map(overlay.key)
+        if data is None:
             self._drop(overlay.key)
             return
-        data = values.astype(np.uint8) if overlay.kind == "mask" else values
         if self._alive(overlay.key):
-            self._ours[overlay.key].data = data
+            give(self._ours[overlay.key], data)
             return
-        active = self.viewer.layers.selection.active
-        if overlay.kind == "mask":
-            colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: overlay.stops[0][0]})
-            layer = self.viewer.add_labels(data, name=overlay.title, colormap=colors, opacity=0.9, **self._grid)
-            volumes.outline(self.viewer, layer, 1)
-            layer.editable = False
-        else:
-            layer = self.viewer.add_image(
-                data,
-                name=overlay.title,
-                colormap=colormap(overlay),
-                contrast_limits=(0, 1),
-                blending="translucent_no_depth",
-                interpolation2d="nearest",
-                rendering="minip" if overlay.strong_when_low else "mip",
-                **self._grid,
-            )
+        self._ours[overlay.key] = layer = looks.add_overlay(self.viewer, data, overlay, **self._grid)
         layer.events.visible.connect(lambda: self._on_visible(overlay))
-        self._ours[overlay.key] = layer
-        self.viewer.layers.selection.active = active
-
-    def _show_label(self, label: NDArray[np.uint8]) -> None:
-        state = self.controller.state.project
-        assert state is not None
-        if self._alive(LABEL):
-            self._ours[LABEL].data = label.copy()
-        else:
-            colors = DirectLabelColormap(color_dict=class_colors(state.classes))
-            layer = self.viewer.add_labels(label.copy(), name=LABEL, colormap=colors, opacity=0.45, **self._grid)
-            layer.events.paint.connect(self._on_paint)
-            layer.bind_key("Control-Z", lambda _layer: self.controller.undo(), overwrite=True)
-            layer.bind_key("Control-Shift-Z", lambda _layer: self.controller.redo(), overwrite=True)
-            layer.brush_size = 8
-            layer.n_edit_dimensions = 2  # a stroke is of one slice, also of a volume
-            self._ours[LABEL] = layer
-        self._ours[LABEL].editable = state.writable
 
     def _show_proposal(self) -> None:
-        proposed = self.controller.read_map("proposed")
+        proposed = None if self._pixels is None else self._pixels.map("proposed")
         state = self.controller.state.project
         if proposed is None or state is None:
             self._drop(PROPOSAL)
             return
         if self._alive(PROPOSAL):
-            self._ours[PROPOSAL].data = proposed
+            give(self._ours[PROPOSAL], proposed)
             return
-        active = self.viewer.layers.selection.active
-        colors: dict[int | None, Any] = class_colors(state.classes)
-        if len(state.classes) == 2:
-            colors[1] = PURPLE  # another colour than the label, since there is only one class to tell apart
-        layer = self.viewer.add_labels(
-            proposed, name=PROPOSAL, colormap=DirectLabelColormap(color_dict=colors), **self._grid
-        )
-        volumes.outline(self.viewer, layer, 1)
-        layer.visible = self.viewer.dims.ndisplay == 2
-        layer.editable = False
-        self._ours[PROPOSAL] = layer
-        self.viewer.layers.selection.active = active
+        self._ours[PROPOSAL] = looks.add_proposal(self.viewer, proposed, state.classes, PROPOSAL, **self._grid)
 
     def _show_region(self) -> None:
         case = self.controller.case
@@ -252,50 +223,27 @@ class Scene:
                 self._ours[REGION].visible = False
             return
         region = hand.region
-        frame = 0 if region.labelled else 1  # napari draws no outline at the rim of a layer, where an image ends
-        mask = np.pad(hand.window_mask.astype(np.uint8), frame)
-        corner = [s * (a - frame) for s, a in zip(case.spacing, hand.window.start, strict=True)]
-        colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: REGION_COLORS[region.kind]})
+        self._frame_region(region.box, case)
+        rim = 0 if region.labelled else 1  # napari draws no outline at the rim of a layer, where an image ends
+        mask = np.pad(hand.window_mask.astype(np.uint8), rim)
+        corner = [s * (a - rim) for s, a in zip(case.spacing, hand.window.start, strict=True)]
+        color = REGION_COLORS[region.kind]
         if self._alive(REGION):
             self._ours[REGION].data = mask
-            self._ours[REGION].colormap = colors
+            looks.recolor(self._ours[REGION], color)
             volumes.place(self._ours[REGION], case)
             self._ours[REGION].translate = corner
             self._ours[REGION].visible = True
         else:
-            active = self.viewer.layers.selection.active
-            layer = self.viewer.add_labels(mask, name=REGION, colormap=colors, translate=corner, **self._grid)
-            volumes.outline(self.viewer, layer, 2)
-            layer.editable = False
-            self._ours[REGION] = layer
-            self.viewer.layers.selection.active = active
+            self._ours[REGION] = looks.add_region(self.viewer, mask, color, REGION, translate=corner, **self._grid)
         self._go_to_region()
-        volumes.look_at(self.viewer, region.box, case)
-
-    # ---------------------------------------------------------------- painting
-
-    def _on_paint(self, event: Any) -> None:
-        layer, case = self._ours.get(LABEL), self.controller.case
-        if layer is None or case is None:
-            return
-        box = painted_box([atom[0] for atom in event.value], case.shape)
-        if box is None:
-            return
-        if not self.controller.stroke(case.id, box, painted_label(layer.data, event.value, box)):
-            self.reload_label()
-
-    def reload_label(self, box: Box | None = None) -> None:
-        """Show the label as it is recorded, in a box or everywhere."""
-        project, case = self.controller.project, self.controller.case
-        if project is None or case is None or not self._alive(LABEL):
-            return
-        if box is None:
-            self._ours[LABEL].data = project.read_label(case)
-        else:
-            self._ours[LABEL].data[box.slices] = project.read_label(case, box)
-            self._ours[LABEL].refresh()
+        look = look_closely if self.frame is not None else volumes.look_at
+        look(self.viewer, region.box, case)
 
     def _reload_trust(self, box: Box | None) -> None:
+        if self._pixels is not None and self._pixels.large:
+            self._redraw.soon([TRUST.key])
+            return
         if box is None or not self._alive(TRUST.key) or TRUST.key in self._waiting:
             self._show_overlay(TRUST)
             return
@@ -320,20 +268,7 @@ class Scene:
             self._ours[key].visible = on
         elif on and self.label_layer is not None:
             self._draw_overlay(next(overlay for overlay in OVERLAYS if overlay.key == key))
-
-    @property
-    def label_layer(self) -> Labels | None:
-        """The layer that is painted on; None when nothing is shown."""
-        return self._ours[LABEL] if self._alive(LABEL) else None
-
-    def _alive(self, key: str) -> bool:
-        """True when we have the layer and the person has not removed it."""
-        return key in self._ours and self._ours[key] in self.viewer.layers
-
-    def _drop(self, key: str) -> None:
-        if self._alive(key):
-            self.viewer.layers.remove(self._ours[key])
-        self._ours.pop(key, None)
+            self._large.make_missing()
 
     def _remove_all(self) -> None:
         for key in list(self._ours):

@@ -41,7 +41,8 @@ def _unit(case: CaseInfo) -> str:
 def place(layer: Any, case: CaseInfo) -> None:
     """Give a layer the spacing and unit of an image."""
     for name, value in grid_of(case).items():
-        setattr(layer, name, value)
+        if name != "scale" or tuple(layer.scale) != tuple(value):  # napari would draw it again
+            setattr(layer, name, value)
 
 
 def shown_channels(image: NDArray[Any], axes: int = 2) -> NDArray[Any]:

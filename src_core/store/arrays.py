@@ -118,6 +118,10 @@ class ArrayStore:
         except (FileNotFoundError, ValueError) as error:
             raise self._damaged(case_id, name) from error
 
+    def array(self, case_id: int, name: str) -> chunks.ChunkedArray:
+        """An array of a case, to be read box by box: it fails as :class:`~src_core.store.chunks.ChunkedArray` does."""
+        return self._array(case_id, name)
+
     def fill(self, case_id: int, name: str, box: Box, values: NDArray[Any]) -> None:
         """Write whole chunks of an array that was started."""
         self._array(case_id, name).write(box, values)

@@ -84,8 +84,8 @@ def write_array(folder: Path, values: NDArray[Any]) -> None:
     new_array(folder, values.shape, values.dtype).write(Box.whole(values.shape), values)
 
 
-def new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkedArray:
-    """Describe an array whose values are written afterwards, every chunk of it.
+def new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], *, complete: bool = True) -> ChunkedArray:
+    """Describe an array whose values are written afterwards: every chunk of it, unless ``complete`` is False.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Chu
         As of :func:`write_array`.
     """
     folder.mkdir(parents=True)
-    facts = _describe(shape, dtype.newbyteorder("<"))
+    facts = _describe(shape, dtype.newbyteorder("<")) | {"attributes": {COMPLETE: True} if complete else {}}
     (folder / METADATA).write_text(json.dumps(facts), encoding="utf-8")
     return ChunkedArray(folder)
 
@@ -134,7 +134,6 @@ def _describe(shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
         "fill_value": dtype.type(0).item(),
         "codecs": [bytes_, {"name": "blosc", "configuration": blosc}, {"name": "crc32c"}],
-        "attributes": {COMPLETE: True},
     }
 
 
@@ -148,6 +147,7 @@ class ChunkedArray:
     Attributes
     ----------
     shape : tuple of int
+    dtype : dtype
     sealed : bool
         Its chunks have checksums.
 
@@ -172,9 +172,9 @@ class ChunkedArray:
                 raise ValueError(f"chunks of {self._chunks} do not fit an array of {self.shape}")
             if facts["data_type"] not in _TYPES:
                 raise ValueError(f"arrays of {str(facts['data_type'])[:40]} are not used in projects")
-            self._dtype = np.dtype(facts["data_type"]).newbyteorder("<")
+            self.dtype = np.dtype(facts["data_type"]).newbyteorder("<")
             self._separator = facts["chunk_key_encoding"]["configuration"]["separator"]
-            self._fill = self._dtype.type(facts["fill_value"])
+            self._fill = self.dtype.type(facts["fill_value"])
             if self._separator not in (".", "/"):
                 raise ValueError("its chunks have other names than in projects")
             self.sealed = "crc32c" in codecs
@@ -193,7 +193,7 @@ class ChunkedArray:
             If a chunk is damaged.
         """
         box = self._full(box)
-        values = np.empty(box.shape, self._dtype)
+        values = np.empty(box.shape, self.dtype)
         for place, inside, of_box in self._parts(box):
             values[of_box] = self._block(place)[inside]
         return values
@@ -215,7 +215,7 @@ class ChunkedArray:
         for place, inside, of_box in self._parts(self._full(box)):
             part = values[of_box]
             whole = part.shape == self._extent(place)
-            block = np.full(self._chunks, self._fill, self._dtype) if whole else self._block(place).copy()
+            block = np.full(self._chunks, self._fill, self.dtype) if whole else self._block(place).copy()
             block[inside] = part
             touched |= self._put(self._file(place), block)
         return touched
@@ -257,10 +257,10 @@ class ChunkedArray:
         except FileNotFoundError:
             if self._complete or not self.folder.is_dir():
                 raise
-            return np.full(self._chunks, self._fill, self._dtype)
+            return np.full(self._chunks, self._fill, self.dtype)
         try:
-            size = prod(self._chunks) * self._dtype.itemsize
-            return np.frombuffer(unpack(packed, sealed=self.sealed, size=size), self._dtype).reshape(self._chunks)
+            size = prod(self._chunks) * self.dtype.itemsize
+            return np.frombuffer(unpack(packed, sealed=self.sealed, size=size), self.dtype).reshape(self._chunks)
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
 

@@ -13,7 +13,7 @@ from src_core.data.case import Box, CaseInfo, ClassInfo, MaskEncoding
 from src_core.errors import InputError, ProjectLockedError, storage_errors
 from src_core.io.lazy import LazyArray
 from src_core.io.sources import check_folders, load
-from src_core.store import arrays, database, history, tables
+from src_core.store import arrays, database, display, history, tables
 from src_core.store.durable import sync_file, sync_tree
 from src_core.store.import_masks import add_in_strips, kinds_of, record_import
 from src_core.store.journal import Patch
@@ -146,7 +146,8 @@ def _fill(
             for info in classes:
                 db.execute("INSERT INTO class VALUES (?, ?, ?, ?)", (info.index, info.name, info.value, info.color))
             for case_id, case in enumerate(cases):
-                write_case(db, store, case_id, case, author)
+                added = write_case(db, store, case_id, case, author)
+                display.write_case(folder / display.NAME, store, added, history.numbers(db)[0])
                 if progress is not None:
                     progress(case.name)
             history.set_applied(db, history.numbers(db)[0])
@@ -156,7 +157,7 @@ def _fill(
         db.close()
 
 
-def write_case(db: sqlite3.Connection, store: arrays.ArrayStore, case_id: int, case: NewCase, author: str) -> None:
+def write_case(db: sqlite3.Connection, store: arrays.ArrayStore, case_id: int, case: NewCase, author: str) -> CaseInfo:
     """Write rows and arrays of a new case; the caller has opened the transaction.
 
     Raises
@@ -178,7 +179,7 @@ def write_case(db: sqlite3.Connection, store: arrays.ArrayStore, case_id: int, c
     )
     if any(isinstance(values, LazyArray) for values in (case.image, case.given, case.clean)):
         add_in_strips(db, store, info, case, author)
-        return
+        return info
     tables.add_case(db, info, {"image": digest_of(case.image), "given": digest_of(case.given)})
     label = case.given if case.clean is None else case.clean
     kinds = np.zeros_like(case.given) if case.clean is None else kinds_of(case.given, case.clean)
@@ -187,6 +188,7 @@ def write_case(db: sqlite3.Connection, store: arrays.ArrayStore, case_id: int, c
         patch = Patch(Box.whole(info.shape), label, kinds)
         record_import(db, case_id, case.given, patch, author)
         tables.set_counts(db, case_id, tables.kind_counts(kinds))
+    return info
 
 
 def _check(case: NewCase) -> None:

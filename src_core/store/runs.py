@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from src_core.data.probabilities import as_probabilities
 from src_core.errors import FormatError, InputError, ProjectDamagedError, storage_errors
-from src_core.store import arrays, chunks, opinion, ranking
+from src_core.store import arrays, chunks, display, opinion, ranking
 from src_core.store.durable import sync_file, sync_tree
 from src_core.store.reading import read_object, text_of, whole_of
 from src_core.store.run_record import read_history, settings_of
@@ -371,6 +371,7 @@ class ScoreWriter:
         with storage_errors(target, "The scores before are still there."):
             partial = self._run.path / (ranking.NAME + ".partial")
             ranking.write(partial, record)
+            display.write_maps(self._partial)
             sync_tree(self._partial)
             if target.exists() and self._run.maps_are_current():
                 shutil.rmtree(old, ignore_errors=True)
