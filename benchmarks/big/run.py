@@ -1,4 +1,4 @@
-"""Images larger than memory: making and opening a project, one correction, scoring; each step in a process of its own.
+"""Images larger than memory: a project, corrections, checks, export, scoring; each step in a process of its own.
 
     python benchmarks/big/run.py --side 4000 --side 8000 --folder /tmp/big [--tiles 40]
 
@@ -27,12 +27,15 @@ from src_core.config import preset
 from src_core.data.case import Box
 from src_core.review import decisions
 from src_core.store.create import create_from_folders
+from src_core.store.export import export
 from src_core.store.project import Project
+from src_core.store.verify import problems_of
 
 CHUNK = 1024
 PITCH, RADIUS = 64, 14
 STROKE, CORRECTIONS = 48, 60
 RUN = "bare"
+STEPS = ("create", "open", "correct", "mark", "verify", "export", "score")
 
 
 def peak() -> float:
@@ -123,6 +126,40 @@ def correct(project: Path) -> dict[str, float]:
     return {"median_ms": 1e3 * float(np.median(times)), "p95_ms": 1e3 * float(np.percentile(times, 95))}
 
 
+def mark(project: Path) -> dict[str, float]:
+    """Mark all of it as right, turn that back, and mark it again."""
+    with Project.open(project, write=True) as opened:
+        started = time.perf_counter()
+        opened.commit(decisions.verify_image(opened, opened.cases[0]))
+        seconds = time.perf_counter() - started
+        opened.undo()
+        back = time.perf_counter() - started - seconds
+        opened.redo()
+    return {"seconds": seconds, "back_seconds": back, "peak_gb": peak()}
+
+
+def verify(project: Path) -> dict[str, float]:
+    """Play its record back."""
+    started = time.perf_counter()
+    with Project.open(project) as opened:
+        found = problems_of(opened)
+    return {"seconds": time.perf_counter() - started, "problems": len(found), "peak_gb": peak()}
+
+
+def export_(project: Path) -> dict[str, float]:
+    """Export the cleaned mask and its provenance in the formats that are written in strips."""
+    seconds = {}
+    out = project.parent / "out"
+    with Project.open(project) as opened:
+        for format in ("same", "tiff", "npy", "nifti"):
+            shutil.rmtree(out, ignore_errors=True)
+            started = time.perf_counter()
+            export(opened, out, ["cleaned", "provenance"], format)  # type: ignore[arg-type]
+            seconds[f"{format}_seconds"] = time.perf_counter() - started
+    shutil.rmtree(out, ignore_errors=True)
+    return {**seconds, "peak_gb": peak()}
+
+
 def score(project: Path, tiles: int) -> dict[str, float]:
     """Score the image with an untrained network, and time what the network takes of it."""
     from src_core.infer import score as scoring
@@ -167,7 +204,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, action="append", required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--tiles", type=int, default=0)
-    parser.add_argument("--skip", action="append", default=[], choices=("create", "open", "correct", "score"))
+    parser.add_argument("--skip", action="append", default=[], choices=STEPS)
     parser.add_argument("--step", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
@@ -177,13 +214,16 @@ def main() -> None:
             "create": lambda: create(slide, project),
             "open": lambda: open_(project),
             "correct": lambda: correct(project),
+            "mark": lambda: mark(project),
+            "verify": lambda: verify(project),
+            "export": lambda: export_(project),
             "score": lambda: score(project, options.tiles),
         }
         sys.stdout.write(json.dumps(steps[options.step]()))
         return
     for side in options.side:
         make_slide(options.folder, side)
-        for step in ("create", "open", "correct", "score"):
+        for step in STEPS:
             if step not in options.skip:
                 found = _alone(options, side, step)
                 words = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
