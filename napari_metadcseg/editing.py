@@ -151,6 +151,10 @@ class EditDesk:
             self._require_class(entry, 1 if need & {"class", "before", "between"} else 0)
         if "proposal" in need and (self.run is None or not self.run.has_scores):
             raise InputError(f"{entry.label}: there is no proposal yet; train first.")
+        if "proposal" in need and self.run is not None and not self.run.covers(self.case.id):
+            raise InputError(
+                f"{entry.label}: this image is not scored yet; press 'Score new images' on the tab Project."
+            )
         if self.region is None and ("region" in need or (entry.scoped and request.scope == "region")):
             other = "." if "region" in need else ", or edit the whole image."
             raise InputError(f"{entry.label}: no region of this image is in hand; press Next (N) to take one{other}")
@@ -307,7 +311,8 @@ class EditDesk:
             box, mask = lasso_mask(request.lasso, self.case.shape, axis=self.axis, at=self.at)
             proposed = self.run.read_map(self.case.id, "proposed", box)
         index = None if request.all_classes else self.active
-        return box, edits.take_proposal(self.project.read_label(self.case, box), proposed, mask, index=index)
+        label, first = self.project.read_label(self.case, box), self.case.without_mask
+        return box, edits.take_proposal(label, proposed, mask, index=index, unlabelled=first)
 
     def _read_region(self, region: Region, run: Run) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
         numbers, proposed = (run.read_map(self.case.id, name, region.box) for name in ("regions", "proposed"))

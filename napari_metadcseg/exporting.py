@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from src_core.report.write import export_report
-from src_core.store.export import export
+from src_core.store.export import export, without_label, words_without_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from src_core.store.project import Project
 
 REPORT = "report"
+
+
+def left_out(project: Project, what: Sequence[str]) -> str:
+    """Of which images there is no cleaned mask, in words; empty when there is one of all that were to be exported."""
+    return words_without_label(without_label(project)) if "cleaned" in what else ""
 
 
 def export_all(project: Project, folder: str | Path, what: Sequence[str], run: str | None = None) -> list[Path]:

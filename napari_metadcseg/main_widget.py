@@ -12,12 +12,13 @@ from napari_metadcseg import preferences
 from napari_metadcseg.background import run_in_background
 from napari_metadcseg.controller import Controller
 from napari_metadcseg.edit_section import EditSection
-from napari_metadcseg.exporting import export_all
+from napari_metadcseg.exporting import export_all, left_out
 from napari_metadcseg.keybindings import Bindings, KeyTable
 from napari_metadcseg.layers.scene import Scene
 from napari_metadcseg.opinions import Opinions
 from napari_metadcseg.projects import ProjectDialogs
 from napari_metadcseg.runs_section import RunsSection
+from napari_metadcseg.scoring import NewScores
 from napari_metadcseg.stop_section import StopSection
 from napari_metadcseg.widgets.export_panel import ExportPanel
 from napari_metadcseg.widgets.message_bar import MessageBar
@@ -73,6 +74,7 @@ class MetaDCSegWidget(QWidget):
         self.projects = ProjectDialogs(self, napari_viewer, self.controller, lambda: self.preferences.author or None)
         self.opinions = Opinions(self, napari_viewer, self.controller, self.scene)
         self.project_panel = ProjectPanel(self.controller, self.keys)
+        self.new_scores = NewScores(self.controller, self.project_panel)
         self.training_panel = TrainingPanel(self.controller)
         self.runs = RunsSection(self, self.controller, self.training_panel)
         self.edits = EditSection(napari_viewer, self.scene, self.controller)
@@ -123,6 +125,7 @@ class MetaDCSegWidget(QWidget):
         self.project_panel.open_asked.connect(self.projects.ask_open)
         self.project_panel.folders_asked.connect(self.projects.ask_folders)
         self.project_panel.layers_asked.connect(self.projects.ask_layers)
+        self.project_panel.images_asked.connect(self.projects.ask_images)
         self.review_panel.help_asked.connect(self.show_help)
         self.review_panel.preferences_asked.connect(self.ask_preferences)
         self.record_panel.second_asked.connect(self.ask_second_rater)
@@ -234,13 +237,13 @@ class MetaDCSegWidget(QWidget):
         self.export_panel.show_busy(True)
         path, run = project.path, self.controller.state.review.run or None
 
-        def work() -> list[Path]:
+        def work() -> tuple[list[Path], str]:
             with Project.open(path) as reader:
-                return export_all(reader, folder, what, run=run)
+                return export_all(reader, folder, what, run=run), left_out(reader, what)
 
-        def done(written: list[Path]) -> None:
+        def done(found: tuple[list[Path], str]) -> None:
             self.export_panel.show_busy(False)
-            words = f"Wrote {len(written)} files to {folder}."
+            words = f"Wrote {len(found[0])} files to {folder}. {found[1]}".strip()
             self.export_panel.result.setText(words)
             self.controller.say(words)
 

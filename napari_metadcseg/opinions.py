@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from napari_metadcseg.background import run_in_background
+from napari_metadcseg.processes import said_by
 from napari_metadcseg.scores_from_layers import importer, probability_layers
 from napari_metadcseg.widgets.import_scores import ImportScoresDialog
-from src_core.errors import WorkerError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,9 +83,4 @@ def second_opinion(project: Path, run: str) -> str:
     WorkerError
         With the sentence of the process, if it failed.
     """
-    command = [sys.executable, "-m", "src_core", "second-opinion", str(project), "--run", run]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    if process.returncode:
-        lines = process.stderr.strip().splitlines()
-        raise WorkerError(lines[-1] if lines else f"cleanlab ended with exit status {process.returncode}.")
-    return process.stdout.strip()
+    return said_by("second-opinion", str(project), "--run", run)

@@ -8,8 +8,10 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_metadcseg.background import run_in_background
 from napari_metadcseg.from_layers import cases_from_layers
+from napari_metadcseg.widgets.add_images import AddImagesDialog, added_text
 from napari_metadcseg.widgets.new_project import NewProjectDialog
 from src_core.errors import InputError, MetaDCSegError, ProjectLockedError
+from src_core.store.add import Addition, expected_of
 from src_core.store.create import build_project, create_from_folders
 from src_core.store.names import project_path
 from src_core.store.project import Project
@@ -92,6 +94,57 @@ class ProjectDialogs:
             dialog.accept()
             self._controller.adopt(project)
             self._controller.say(f"Made {project.name} of {len(project.cases)} images. Mask values: {rule}.")
+
+        def failed(words: str) -> None:
+            dialog.set_busy(False)
+            dialog.show_problem(words)
+
+        dialog.buttons.accepted.connect(make)
+        dialog.open()
+
+    def ask_images(self) -> None:
+        """Ask for images and add them to the project that is open."""
+        controller, project = self._controller, self._controller.project
+        if project is None:
+            controller.say("Open a project first.", "error")
+            return
+        dialog = AddImagesDialog(expected_of(project), self._parent)
+        dialog.setObjectName("add-images-dialog")
+
+        def make() -> None:
+            missing = dialog.missing()
+            try:
+                if missing:
+                    raise InputError(missing)
+                addition = Addition(project)
+            except MetaDCSegError as error:
+                dialog.show_problem(str(error))
+                return
+            dialog.set_busy(True)
+            values = dialog.values()
+            run_in_background(
+                lambda: addition.write_from(**values),  # type: ignore[arg-type]
+                lambda existing: done(addition, existing),
+                failed,
+            )
+
+        def done(addition: Addition, existing: tuple[str, ...]) -> None:
+            if controller.project is not project:
+                return  # closed meanwhile; who opens it next sweeps away what was written
+            if not dialog.isVisible():
+                addition.abandon()
+                controller.say("Nothing was added.")
+                return
+            try:
+                added = addition.commit()
+            except MetaDCSegError as error:
+                failed(str(error))
+                return
+            dialog.accept()
+            case_id = controller.state.case_id
+            if added or case_id is not None:
+                controller.show(added[0].id if case_id is None else case_id)
+            controller.say(added_text(added, existing))
 
         def failed(words: str) -> None:
             dialog.set_busy(False)

@@ -166,7 +166,10 @@ class ReviewDesk:
         return settled_in(project.case(case_id), project, self.queue), case_id
 
     def read_map(self, case: CaseInfo, name: str, box: Box | None = None) -> NDArray[Any] | None:
-        """A score map of an image, or a box of it; None when there is none. What is verified since is trusted."""
+        """A score map of an image, or a box of it; None when there is none.
+
+        What is verified since is trusted; so is what has no label in an image that came without a mask.
+        """
         if self.project is None or self.run is None:
             return None
         try:
@@ -174,7 +177,15 @@ class ReviewDesk:
         except MetaDCSegError:
             logger.info("No %s map of %s.", name, case.name)
             return None
-        return np.where(is_verified(self.project.read_verified(case, box)), 1, values) if name == "trust" else values
+        if name != "trust":
+            return values
+        label, verified = self.project.read_labels(case, box)
+        nothing_to_doubt = is_verified(verified) | (case.without_mask & (label == IGNORE))
+        return np.where(nothing_to_doubt, 1, values)
+
+    def lacks(self, name: str) -> bool:
+        """True for a map that the scores that are reviewed do not have, of no image."""
+        return self.run is not None and not (self.opinion if name == "cleanlab" else self.run.has_map(name))
 
     def look_again(self) -> None:
         """Let the queue show what two raters saw differently, with what the second one would have as the proposal.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from src_core.review.queue import Filter, Order
     from src_core.store.run_choice import Comparison
 
-Status = Literal["verified", "partly", "open"]
+Status = Literal["verified", "partly", "open", "unlabelled"]
 Level = Literal["info", "error"]
 
 
@@ -128,6 +128,8 @@ class ReviewState:
         That wait for a decision, in order.
     revision : int
         Of the queue that they were taken from.
+    unscored : frozenset of int
+        Images, by id, that the run has no scores of; ``scored`` tells from what that was derived.
     opinion : float or None
         The second opinion on the region in hand.
     note : str
@@ -160,6 +162,9 @@ class ReviewState:
     open: int = 0
     errors: int = 0
     ambiguous: int = 0
+    unlabelled: int = 0
+    unscored: frozenset[int] = frozenset()
+    scored: tuple[Any, ...] = ()
     filter: Filter = "all"
     can_undo: bool = False
     can_redo: bool = False

@@ -35,7 +35,7 @@ def project_state(
     if before is not None and before.basis == basis:
         return before
     whole = project.whole_cases()
-    if before is not None and before.basis[:3] == basis[:3]:
+    if before is not None and before.basis[:3] == basis[:3] and len(before.rows) == len(project.cases):
         touched = {record.case_id for record in project.history(version - before.basis[3])}
 
         def anew(row: ImageRow) -> ImageRow:
@@ -85,6 +85,8 @@ def settled_in(case: CaseInfo, project: Project, queue: ReviewQueue) -> dict[str
 
 def _status(case: CaseInfo, verified: int, whole: Collection[int]) -> Status:
     """How far a mask is verified; pixels without a label cannot be, and do not count."""
+    if case.without_mask and not verified:
+        return "unlabelled"
     if verified and (case.id in whole or verified >= prod(case.shape)):
         return "verified"
     return "partly" if verified else "open"
@@ -94,6 +96,7 @@ def review_state(before: ReviewState, desk: ReviewDesk) -> ReviewState:
     """What is shown of the queue; ``before`` gives what was recorded last."""
     project, queue = desk.project, desk.queue
     assert project is not None
+    scored = (desk.run and desk.run.name, queue.updates, len(project.cases))
     waiting = before.regions if before.revision == queue.revision else tuple(queue.open)
     return replace(
         before,
@@ -110,6 +113,9 @@ def review_state(before: ReviewState, desk: ReviewDesk) -> ReviewState:
         open=len(waiting),
         errors=queue.count("error"),
         ambiguous=queue.count("ambiguous"),
+        unlabelled=queue.count("unlabelled"),
+        unscored=before.unscored if before.scored == scored else _unscored(desk, project),
+        scored=scored,
         filter=queue.filter,
         can_undo=project.can_undo,
         can_redo=project.can_redo,
@@ -117,6 +123,12 @@ def review_state(before: ReviewState, desk: ReviewDesk) -> ReviewState:
         arrival=desk.arrival,
         held_back=desk.held_back,
     )
+
+
+def _unscored(desk: ReviewDesk, project: Project) -> frozenset[int]:
+    """Images without scores; none where nothing is scored, since that is said already."""
+    there = {image.case_id for image in desk.images}
+    return frozenset() if desk.run is None else frozenset(case.id for case in project.cases if case.id not in there)
 
 
 def arrival_text(review: ReviewDesk) -> str:

@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (
         _add_create,
+        _add_images,
         _add_train,
         _add_score,
         _add_import,
@@ -78,15 +79,29 @@ def _lazily(module: str, name: str) -> Callable[[argparse.Namespace], int]:
 def _add_create(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "create", "make a project from images and masks of the same stem")
     parser.add_argument("project", metavar="PROJECT", help="folder to make; .metadcseg is appended")
-    layouts = "folder of images, pattern with *, CSV 'image,mask[,clean][,name]', or nnU-Net or Decathlon folder"
-    parser.add_argument("--images", required=True, metavar="DIR", help=layouts)
-    parser.add_argument("--masks", metavar="DIR", help="folder or pattern of their masks")
-    parser.add_argument("--unlabelled", action="store_true", help="take images without a mask, too")
+    _add_places(parser)
     parser.add_argument("--instances", action="store_true", help="masks number objects: all of them are one class")
-    parser.add_argument("--clean-masks", metavar="DIR", help="trusted masks of some images; those count as verified")
     parser.add_argument("--classes", metavar="FILE", help="CSV 'value,name[,color]' or JSON; 'ignore' means unlabelled")
     parser.add_argument("--author", metavar="NAME", help="who is written into the record (default: login name)")
     parser.set_defaults(run=_lazily("src_core.commands.data", "create"))
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    layouts = "folder of images, pattern with *, CSV 'image,mask[,clean][,name]', or nnU-Net or Decathlon folder"
+    parser.add_argument("--images", required=True, metavar="DIR", help=layouts)
+    parser.add_argument("--masks", metavar="DIR", help="folder or pattern of their masks")
+    parser.add_argument("--clean-masks", metavar="DIR", help="trusted masks of some images; those count as verified")
+    words = "take images without a mask, too; the trained model proposes one"
+    parser.add_argument("--unlabelled", "--allow-missing-masks", action="store_true", help=words)
+
+
+def _add_images(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "add", "add images and masks to a project: all of them, or none")
+    parser.add_argument("project", metavar="PROJECT", help="its classes and mask values hold for them, too")
+    _add_places(parser)
+    parser.add_argument("--skip-existing", action="store_true", help="leave out images that it has by name")
+    parser.add_argument("--author", metavar="NAME", help="who is written into the record (default: login name)")
+    parser.set_defaults(run=_lazily("src_core.commands.adding", "add"))
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -114,12 +129,14 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "score", "score every image with a trained run")
+    parser = _command(commands, "score", "score every image with a trained run; of a scored one, what was added since")
     parser.add_argument("project", metavar="PROJECT")
     parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--threads", type=int, default=0, metavar="N")
     parser.add_argument("--dask", metavar="ADDRESS", help="spread the images over workers of the Dask scheduler there")
+    words = "score images anew that have scores, also where others have none yet"
+    parser.add_argument("--all", dest="everything", action="store_true", help=words)
     parser.set_defaults(run=_lazily("src_core.commands.learning", "score_command"))
 
 
@@ -149,7 +166,7 @@ def _add_rank(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = _command(commands, "rank", "list the most suspect images or regions")
     parser.add_argument("project", metavar="PROJECT")
     parser.add_argument("--by", choices=("image", "region"), required=True)
-    parser.add_argument("--kind", choices=("error", "ambiguous", "all"), default="all", help="of regions")
+    parser.add_argument("--kind", choices=("error", "ambiguous", "unlabelled", "all"), default="all", help="of regions")
     parser.add_argument("--top", type=int, metavar="K", help="only the first K")
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
     parser.add_argument("--run", dest="run_name", metavar="NAME", help="default: the newest that has scores")

@@ -21,6 +21,7 @@ Norm = Literal["group", "instance", "batch"]
 NormStatistics = Literal["batch", "frozen"]
 Dimensions = Literal["auto", "2d", "2.5d", "3d"]
 Tile = Literal["auto", "on", "off"]
+IntensityScale = Literal["auto", "image", "project"]
 
 TEACHER_MEMORY = 15
 """A teacher that remembers more than this part of the run lags behind: of 300 steps, 20 (0.95) gave 3 to 4 Dice points
@@ -86,6 +87,10 @@ class TrainingSettings:
         Images that are much longer than ``max_side`` are worked on in tiles instead of being shrunk: ``on``, ``off``,
         or ``auto``, where they are more than 4 times as long, and their structures would vanish or they are too large
         for memory (:mod:`src_core.train.tiles`).
+    intensities : str
+        ``image`` clips and scales each image by itself; ``project`` all images alike, by their foreground, which keeps
+        what absolute values tell (Hounsfield units). ``auto`` takes ``project`` where most images reach below -200
+        (:mod:`src_core.train.intensities`).
     network : str
         ``unet++`` (the paper's), ``unet``, ``dynunet``, ``segresnet``, ``swinunetr``, or a name given to
         :func:`src_core.networks.registry.register`.
@@ -120,6 +125,9 @@ class TrainingSettings:
         [lambda_D, lambda_c, lambda_s]
     verified_dice_weight : float
         Share of Dice in the loss on verified pixels. [lambda_md]
+    class_balance : float
+        Power by which rare classes weigh more among the verified pixels: 0 not at all, 1 so that all classes weigh the
+        same, up to 5 times.
     min_verified : int
         Fewer verified pixels than this switch the meta stage off (teacher only).
     low_verified : int
@@ -147,6 +155,7 @@ class TrainingSettings:
     patch_size: int = 160
     dimensions: Dimensions = "auto"
     tile: Tile = "auto"
+    intensities: IntensityScale = "auto"
     network: str = "unet++"
     base_width: int = 24
     norm: Norm = "group"
@@ -171,6 +180,7 @@ class TrainingSettings:
     clean_weight: float = 1.0
     verified_dice_weight: float = 0.0
     consistency_weight: float = 0.0
+    class_balance: float = 0.5
     min_verified: int = 500
     low_verified: int = 2000
 
@@ -273,6 +283,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "clean_weight": (0, 100),
     "verified_dice_weight": (0, 100),
     "consistency_weight": (0, 100),
+    "class_balance": (0, 1),
     "min_verified": (0, 10**9),
     "low_verified": (0, 10**9),
 }

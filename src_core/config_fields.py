@@ -14,12 +14,12 @@ Kind = Literal["number", "whole", "switch", "choice", "text"]
 GROUPS: dict[str, tuple[str, ...]] = {
     "Size": (
         *("epochs", "steps_per_epoch", "max_side", "patch_size", "batch_size", "meta_batch_size"),
-        *("dimensions", "tile", "seed", "device", "threads", "precision"),
+        *("dimensions", "tile", "intensities", "seed", "device", "threads", "precision"),
     ),
     "Network": ("network", "base_width", "norm", "norm_statistics"),
     "Learning": (
         *("optimizer", "learning_rate", "momentum", "weight_decay", "grad_clip", "ema_decay"),
-        *("dice_weight", "clean_weight", "verified_dice_weight", "consistency_weight"),
+        *("dice_weight", "clean_weight", "verified_dice_weight", "consistency_weight", "class_balance"),
     ),
     "Labels": (
         *("method", "cross_fit", "mask_offsets", "offset_ridge", "guided", "split_verified"),

@@ -19,6 +19,7 @@ NAMES = {
     "entropy, mean": "entropy, mean",
     "random": "random, mean of 5",
     "truth": "best possible",
+    "images": "decisions when what can be accepted of an image is accepted together",
     "rounds": "trust, trained anew after each 50",
 }
 
@@ -27,7 +28,7 @@ def needed(row: dict[str, Any], share: float) -> int | None:
     """Regions until so large a share of the wrong pixels is gone; None if it never is."""
     left = np.asarray(row["wrong_pixels_left"])
     there = np.flatnonzero(left <= (1 - share) * left[0])
-    return int(there[0]) if len(there) else None
+    return int(row["regions"][there[0]]) if len(there) else None
 
 
 def main() -> None:

@@ -143,6 +143,36 @@ def walk(project: Project, run: Run, truth: dict[int, NDArray[np.uint8]], region
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
+def walk_images(project: Project, run: Run, truth: dict[int, NDArray[np.uint8]]) -> dict[str, Any]:
+    """Review image by image, the worst first: what can be accepted in an image is accepted together, by one decision.
+
+    A row after each image; ``regions`` are decisions: one a region that is kept or painted, and one for the rest.
+    """
+    images: dict[int, list[Region]] = {}
+    for region in run.regions():
+        images.setdefault(region.case_id, []).append(region)
+    worst_first = sorted(images.values(), key=lambda each: -sum(region.score for region in each))
+    with tempfile.TemporaryDirectory(prefix="review-") as folder:
+        copy = copy_project(project, Path(folder) / project.path.name)
+        with Project.open(copy, write=True, author="simulated annotator") as work:
+            annotator = SimulatedAnnotator(work, run, truth, rng=np.random.default_rng(0))
+            rows = [asdict(next(annotator.review([])))]
+            for regions in worst_first:
+                done = [annotator.decide(region) for region in regions]
+                accepted = sum(each.better > 0 and not each.painted for each in done)
+                row = asdict(next(annotator.review([])))
+                row["regions"] = rows[-1]["regions"] + len(done) - accepted + (accepted > 0)
+                row["pixels_reviewed"] = rows[-1]["pixels_reviewed"] + sum(region.pixels for region in regions)
+                for name, values in (
+                    ("pixels_fixed", [each.better for each in done]),
+                    ("good_pixels_damaged", [each.worse for each in done]),
+                    ("regions_painted", [each.painted for each in done]),
+                ):
+                    row[name] = rows[-1][name] + sum(values)
+                rows.append(row)
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
 # ---------------------------------------------------------------- with training in between
 
 
@@ -202,6 +232,10 @@ def main() -> None:
                 for order, regions in orders(opened, run, truth):
                     if (data, noise, arguments.seed, order) not in done:
                         keep(data, noise, order, walk(opened, run, truth, regions))
+        if (data, noise, arguments.seed, "images") not in done:
+            with Project.open(prepare(arguments.data / data, folder, noise, arguments.seed)) as opened:
+                run = opened.run("first")
+                keep(data, noise, "images", walk_images(opened, run, read_truth(opened, folder)))
         if arguments.rounds and (data, noise, arguments.seed, "rounds") not in done:
             keep(data, noise, "rounds", rounds(folder / "study.metadcseg", folder, arguments.seed))
 

@@ -5,12 +5,15 @@ The real napari window with the widget, under Xvfb where there is no screen::
     xvfb-run -a -s "-screen 0 1280x800x24" python benchmarks/worker/lateness.py [--seconds 20] [--out FILE.md]
 
 A timer of 5 ms notes how late it comes. While that is measured nothing else happens, a stroke is painted every 50 ms,
-or the score maps are drawn anew every 250 ms.
+the score maps are drawn anew every 250 ms, or a region is decided (and that taken back) every 500 ms, which sends
+verified pixels to the training. The project has scores from the start, so that the same layers are drawn in all rows;
+training sends new ones on its way.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import tempfile
 import threading
@@ -28,7 +31,10 @@ from src_core.config import preset
 from src_core.data.case import OKABE_ITO, ClassInfo
 from src_core.data.noise import corrupt
 from src_core.data.phantoms import phantom_set
+from src_core.infer.score import score_run
 from src_core.store.create import NewCase, build_project
+from src_core.train.control import Control
+from src_core.train.run import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
     from napari_metadcseg.main_widget import MetaDCSegWidget
 
 TICK = 5
-STROKE_EVERY, REDRAW_EVERY = 50, 250
+STROKE_EVERY, REDRAW_EVERY, DECIDE_EVERY = 50, 250, 500
 CLASSES = (
     ClassInfo(index=0, name="background", value=0, color=OKABE_ITO[0]),
     ClassInfo(index=1, name="organ", value=255, color=OKABE_ITO[1]),
@@ -44,7 +50,7 @@ CLASSES = (
 
 
 def build(folder: Path) -> Path:
-    """A project of 12 slices, a third of them trusted."""
+    """A project of 12 slices, a third of them trusted, and a run of one epoch with scores."""
     cases = [
         NewCase(
             name=one.name,
@@ -56,6 +62,9 @@ def build(folder: Path) -> Path:
     ]
     project = build_project(folder / "p.metadcseg", cases, CLASSES, author="benchmark")
     project.close()
+    nobody = lambda _message: None  # noqa: E731
+    run = train(project.path, None, preset("quick", epochs=1, steps_per_epoch=8), listener=nobody, control=Control())
+    score_run(project.path, run, listener=nobody)
     return project.path
 
 
@@ -109,9 +118,6 @@ class Trainer:
             controller.train("quick", **settings)
             wait(lambda: controller.state.training.step > 2)
         elif self._where == "thread":
-            from src_core.train.control import Control
-            from src_core.train.run import train
-
             self._control, self._steps = Control(), 0
 
             def count(message: object) -> None:
@@ -141,13 +147,24 @@ def works(widget: MetaDCSegWidget, viewer: napari.Viewer) -> dict[str, tuple[Cal
     def paint() -> None:
         layer = widget.scene.label_layer
         layer.brush_size = 10
-        layer.paint(tuple(rng.integers(20, 230, 2)), 1)
+        layer.paint(tuple(rng.integers(20, 230, 2)), int(rng.integers(2)))
 
     def redraw() -> None:
         for layer in viewer.layers:
             layer.refresh()
 
-    return {"nothing": (None, 0), "a brush paints": (paint, STROKE_EVERY), "layers drawn anew": (redraw, REDRAW_EVERY)}
+    turns = itertools.cycle(("accept", "undo"))
+
+    def decide() -> None:
+        getattr(widget.controller, next(turns))()
+
+    widget.controller.next()
+    return {
+        "nothing": (None, 0),
+        "a brush paints": (paint, STROKE_EVERY),
+        "layers drawn anew": (redraw, REDRAW_EVERY),
+        "regions decided": (decide, DECIDE_EVERY),
+    }
 
 
 def main() -> int:

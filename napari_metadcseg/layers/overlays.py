@@ -110,7 +110,7 @@ OVERLAYS = (
 
 WHITE = "#FFFFFF"
 
-REGION_COLORS = {"error": WHITE, "ambiguous": YELLOW}
+REGION_COLORS = {"error": WHITE, "ambiguous": YELLOW, "unlabelled": SKY}
 """Outline of the region in hand, by its kind."""
 
 

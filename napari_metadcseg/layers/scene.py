@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from napari.utils import DirectLabelColormap
 
 from napari_metadcseg.layers import volumes
 from napari_metadcseg.layers.overlays import OVERLAYS, PURPLE, REGION_COLORS, Overlay, class_colors, colormap
-from src_core.data.case import Box
+from napari_metadcseg.layers.strokes import painted_box, painted_label
+from napari_metadcseg.layers.turns import Turns
 from src_core.errors import MetaDCSegError
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_metadcseg.controller import Controller
     from napari_metadcseg.state import UiState
+    from src_core.data.case import Box
 
 IMAGE, LABEL, PROPOSAL, REGION = "image", "label", "proposal", "region"
 TRUST = OVERLAYS[0]
@@ -46,6 +49,8 @@ class Scene:
         self._shown: tuple[Any, ...] = ()
         self._lies: tuple[int, str] = (0, "")
         self._seen_flat: dict[str, bool] = {}
+        self._waiting: set[str] = set()
+        self._turns = Turns()
         volumes.expect_bodies()
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         controller.changed.connect(self._on_changed)
@@ -53,6 +58,7 @@ class Scene:
 
     def disconnect(self) -> None:
         """Stop following the controller."""
+        self._turns.stop()
         self.controller.changed.disconnect(self._on_changed)
         self.controller.labels_changed.disconnect(self._on_labels_changed)
         self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
@@ -61,12 +67,17 @@ class Scene:
 
     def _on_changed(self, new: UiState, old: UiState) -> None:
         if new.project is None:
+            self._turns.stop()
             self._remove_all()
             return
         run = self.controller.run
         shown = (new.project.path, new.case_id, None if run is None else (run.name, run.generation))
-        if new.case_id is not None and shown != self._shown:
+        if shown[:2] == self._shown[:2] and shown != self._shown and self._alive(LABEL):
+            self._shown = shown  # other scores of the image that somebody is perhaps painting on
+            self._turns.begin([partial(self._show_overlay, overlay) for overlay in OVERLAYS] + [self._show_proposal])
+        elif new.case_id is not None and shown != self._shown:
             self._shown = shown
+            self._turns.stop()
             try:
                 self._show_case()
             except MetaDCSegError as error:  # said in the window, since nobody above us would
@@ -80,6 +91,10 @@ class Scene:
             self.reload_label(box)
             self._reload_trust(box)  # what is verified now is trusted
 
+    def _on_visible(self, overlay: Overlay) -> None:
+        if overlay.key in self._waiting:
+            self._draw_overlay(overlay)
+
     def _on_ndisplay(self, _event: object) -> None:
         """In 3-D label and region are bodies, and what would cover them is put away until slices are drawn again."""
         self._draw_outlines()
@@ -91,6 +106,9 @@ class Scene:
         else:
             for key, visible in self._seen_flat.items():
                 self.switch(key, visible)
+            for overlay in OVERLAYS:
+                if overlay.key not in self._seen_flat:
+                    self._show_overlay(overlay)
             self._seen_flat = {}
             self._go_to_region()
 
@@ -148,6 +166,17 @@ class Scene:
             self._show_overlay(overlay)
 
     def _show_overlay(self, overlay: Overlay) -> None:
+        """Show a map as it is now; one that is switched off waits until it is switched on."""
+        if self.is_on(overlay.key):
+            self._draw_overlay(overlay)
+            return
+        self._waiting.add(overlay.key)
+        if self._alive(overlay.key):  # of no size, as another image may be smaller
+            layer = self._ours[overlay.key]
+            layer.data = np.zeros((1,) * layer.ndim, layer.data.dtype)
+
+    def _draw_overlay(self, overlay: Overlay) -> None:
+        self._waiting.discard(overlay.key)
         values = self.controller.read_map(overlay.key)
         if values is None:
             self._drop(overlay.key)
@@ -156,12 +185,10 @@ class Scene:
         if self._alive(overlay.key):
             self._ours[overlay.key].data = data
             return
-        visible = self._visible[overlay.key]
+        active = self.viewer.layers.selection.active
         if overlay.kind == "mask":
             colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: overlay.stops[0][0]})
-            layer = self.viewer.add_labels(
-                data, name=overlay.title, colormap=colors, visible=visible, opacity=0.9, **self._grid
-            )
+            layer = self.viewer.add_labels(data, name=overlay.title, colormap=colors, opacity=0.9, **self._grid)
             volumes.outline(self.viewer, layer, 1)
             layer.editable = False
         else:
@@ -173,10 +200,11 @@ class Scene:
                 blending="translucent_no_depth",
                 interpolation2d="nearest",
                 rendering="minip" if overlay.strong_when_low else "mip",
-                visible=visible and self.viewer.dims.ndisplay == 2,
                 **self._grid,
             )
+        layer.events.visible.connect(lambda: self._on_visible(overlay))
         self._ours[overlay.key] = layer
+        self.viewer.layers.selection.active = active
 
     def _show_label(self, label: NDArray[np.uint8]) -> None:
         state = self.controller.state.project
@@ -203,6 +231,7 @@ class Scene:
         if self._alive(PROPOSAL):
             self._ours[PROPOSAL].data = proposed
             return
+        active = self.viewer.layers.selection.active
         colors: dict[int | None, Any] = class_colors(state.classes)
         if len(state.classes) == 2:
             colors[1] = PURPLE  # another colour than the label, since there is only one class to tell apart
@@ -213,6 +242,7 @@ class Scene:
         layer.visible = self.viewer.dims.ndisplay == 2
         layer.editable = False
         self._ours[PROPOSAL] = layer
+        self.viewer.layers.selection.active = active
 
     def _show_region(self) -> None:
         case = self.controller.case
@@ -222,8 +252,9 @@ class Scene:
                 self._ours[REGION].visible = False
             return
         region = hand.region
-        mask = hand.window_mask.astype(np.uint8)
-        corner = [s * a for s, a in zip(case.spacing, hand.window.start, strict=True)]
+        frame = 0 if region.labelled else 1  # napari draws no outline at the rim of a layer, where an image ends
+        mask = np.pad(hand.window_mask.astype(np.uint8), frame)
+        corner = [s * (a - frame) for s, a in zip(case.spacing, hand.window.start, strict=True)]
         colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: REGION_COLORS[region.kind]})
         if self._alive(REGION):
             self._ours[REGION].data = mask
@@ -265,7 +296,7 @@ class Scene:
             self._ours[LABEL].refresh()
 
     def _reload_trust(self, box: Box | None) -> None:
-        if box is None or not self._alive(TRUST.key):
+        if box is None or not self._alive(TRUST.key) or TRUST.key in self._waiting:
             self._show_overlay(TRUST)
             return
         values = self.controller.read_map(TRUST.key, box)
@@ -277,7 +308,9 @@ class Scene:
 
     def is_on(self, key: str) -> bool:
         """True when an overlay is switched on."""
-        return bool(self._ours[key].visible) if self._alive(key) else self._visible[key]
+        if self._alive(key):
+            return bool(self._ours[key].visible)
+        return self._visible[key] and self.viewer.dims.ndisplay == 2
 
     def switch(self, key: str, on: bool) -> None:
         """Show or hide an overlay."""
@@ -285,6 +318,8 @@ class Scene:
             self._visible[key] = on
         if self._alive(key):
             self._ours[key].visible = on
+        elif on and self.label_layer is not None:
+            self._draw_overlay(next(overlay for overlay in OVERLAYS if overlay.key == key))
 
     @property
     def label_layer(self) -> Labels | None:
@@ -304,62 +339,3 @@ class Scene:
         for key in list(self._ours):
             self._drop(key)
         self._shown = ()
-
-
-def painted_box(indices: list[tuple[Any, ...]], shape: tuple[int, ...]) -> Box | None:
-    """Smallest box around what napari says was painted; None when nothing was.
-
-    Parameters
-    ----------
-    indices : list of tuple
-        One a step of the stroke: an index for each axis, arrays or slices.
-    shape : tuple of int
-        Of the layer.
-    """
-    starts, stops = [], []
-    for axes in indices:
-        spans = [_span(axis, edge) for axis, edge in zip(axes, shape, strict=True)]
-        if all(stop > start for start, stop in spans):
-            starts.append([start for start, _ in spans])
-            stops.append([stop for _, stop in spans])
-    if not starts:
-        return None
-    lows, highs = np.min(starts, axis=0), np.max(stops, axis=0)
-    return Box(tuple(int(low) for low in lows), tuple(int(high) for high in highs))
-
-
-def painted_label(data: Any, atoms: list[tuple[Any, ...]], box: Box) -> NDArray[np.integer]:
-    """Label in a box after a stroke.
-
-    napari tells of edits by code before it carries them out, so the stroke is laid over what the layer holds; where it
-    has been carried out already nothing changes by that.
-
-    Parameters
-    ----------
-    data : array
-        Of the layer.
-    atoms : list of tuple
-        Steps of the stroke, as napari's paint event carries them: an index first and the values after the step last;
-        steps of four have a mask (or None) of the pixels inside of the index second.
-    box : Box
-    """
-    label = np.array(data[box.slices])
-    for atom in atoms:
-        place = tuple(_shifted(axis, start) for axis, start in zip(atom[0], box.start, strict=True))
-        mask = atom[1] if len(atom) == 4 else None
-        label[place] = atom[-1] if mask is None else np.where(mask, atom[-1], label[place])
-    return label
-
-
-def _shifted(axis: Any, start: int) -> Any:
-    if isinstance(axis, slice):
-        return slice((axis.start or 0) - start, None if axis.stop is None else axis.stop - start, axis.step)
-    return np.asarray(axis) - start
-
-
-def _span(axis: Any, edge: int) -> tuple[int, int]:
-    if isinstance(axis, slice):
-        start, stop, _ = axis.indices(edge)
-        return start, stop
-    values = np.atleast_1d(axis)
-    return (int(values.min()), int(values.max()) + 1) if values.size else (0, 0)

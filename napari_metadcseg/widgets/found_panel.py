@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WAIT_MS = 400
 MAX_PROBLEMS = 6
+WITHOUT_MASK = "Take images without a mask, too"
 EMPTY = "Choose images and masks; what is found is shown here before anything is made."
 
 
@@ -25,12 +26,18 @@ def words_of(found: Preview) -> str:
     if found.problems:
         count = len(found.problems)
         head = "1 problem" if count == 1 else f"{count} problems"
+        if found.lacking:
+            head = f"{found.lacking} of the images {'has' if found.lacking == 1 else 'have'} no mask"
         items = "".join(f"<li>{escape(problem)}</li>" for problem in found.problems[:MAX_PROBLEMS])
         more = f"<p>… and {count - MAX_PROBLEMS} more.</p>" if count > MAX_PROBLEMS else ""
-        return f"<p><b>{head}</b></p><ul style='margin-left: -24px'>{items}</ul>{more}"
+        hint = f". To go on without, tick <i>{WITHOUT_MASK}</i>: the model proposes one." if found.lacking else ""
+        return f"<p><b>{head}</b>{hint}</p><ul style='margin-left: -24px'>{items}</ul>{more}"
+    if not found.images:
+        return f"<p><b>Nothing new.</b> The project has all {found.existing} of these images already.</p>"
     parts = [f"<b>{found.images} {'image' if found.images == 1 else 'images'}</b> from {escape(found.layout)}"]
     parts += [f"{found.unlabelled} without a mask"] if found.unlabelled else []
     parts += [f"{found.trusted} with a trusted mask"] if found.trusted else []
+    parts += [f"{found.existing} more are in the project already and are left out"] if found.existing else []
     chips = " &nbsp; ".join(
         f"<span style='color: {info.color}; background: {info.color}'>&nbsp;&nbsp;&nbsp;</span> {escape(info.name)} "
         f"({info.value})"
@@ -48,12 +55,20 @@ class FoundPanel(QFrame):
     Parameters
     ----------
     values : callable
-        Keywords of :func:`~src_core.io.preview.preview`; no images when nothing is to be looked for yet.
+        Keywords of ``look``; no images when nothing is to be looked for yet.
+    look : callable
+        :func:`~src_core.io.preview.preview`, or another one of its kind.
     """
 
-    def __init__(self, values: Callable[[], dict[str, object]], parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        values: Callable[[], dict[str, object]],
+        look: Callable[..., Preview] = preview,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._values = values
+        self._look = look
         self._generation = 0
         self.found: Preview | None = None
         self.setFrameShape(QFrame.Shape.StyledPanel)
@@ -96,4 +111,4 @@ class FoundPanel(QFrame):
         def failed(words: str) -> None:
             done(Preview(problems=(words,)))
 
-        run_in_background(lambda: preview(**values), done, failed)  # type: ignore[arg-type]
+        run_in_background(lambda: self._look(**values), done, failed)

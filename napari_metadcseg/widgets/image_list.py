@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     ("Image", "Name of the image; click a row to see it"),
-    ("Mask", "Verified: a person has said that the whole mask is right"),
+    ("Mask", "Verified: a person has said that the whole mask is right. No mask: the image came without one"),
     ("To do", "Suspect regions that wait for a decision"),
     ("Suspect", "Expected share of wrong pixels in the mask"),
 )
-WORDS = {"verified": "✓ verified", "partly": "◐ partly", "open": "○ open"}
-WIDEST = (max(WORDS.values(), key=len), "9999", "100 %")
+WORDS = {"verified": "✓ verified", "partly": "◐ partly", "open": "○ open", "unlabelled": "□ no mask"}
+WIDEST = (tuple(WORDS.values()), ("9999",), ("100 %",))
 PADDING = 14
 
 FEW = 100
@@ -78,9 +78,9 @@ class ImageList(QTableView):
         self.verticalHeader().setDefaultSectionSize(22)
         header = self.horizontalHeader()
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column, widest in enumerate(WIDEST, start=1):  # known, so that Qt need not measure thousands of rows
+        for column, words in enumerate(WIDEST, start=1):  # known, so that Qt need not measure thousands of rows
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, self._width(COLUMNS[column][0], widest))
+            header.resizeSection(column, self._width(COLUMNS[column][0], words))
         self.setObjectName("images")
         self.clicked.connect(self._on_clicked)
 
@@ -94,10 +94,10 @@ class ImageList(QTableView):
                     self.setCurrentIndex(index)
                 return
 
-    def _width(self, head: str, widest: str) -> int:
+    def _width(self, head: str, words: tuple[str, ...]) -> int:
         """Room for a head with its arrow, and for the widest words below it."""
         heads, cells = self.horizontalHeader().fontMetrics(), self.fontMetrics()
-        return max(heads.horizontalAdvance(head + "  ▾"), cells.horizontalAdvance(widest)) + PADDING
+        return max(heads.horizontalAdvance(head + "  ▾"), *map(cells.horizontalAdvance, words)) + PADDING
 
     def _on_clicked(self, index: QModelIndex) -> None:
         self.chosen.emit(self._model.rows[self.model().mapToSource(index).row()].case_id)

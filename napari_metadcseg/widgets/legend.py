@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QRectF, QSize, Qt
+from qtpy.QtCore import QRectF, QSignalBlocker, QSize, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPen
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSizePolicy, QWidget
 
@@ -72,6 +72,10 @@ class Legend(QWidget):
         layout.setColumnStretch(3, 1)
 
     def refresh(self) -> None:
-        """Show which overlays are on."""
-        for key, box in self.boxes.items():
-            box.setChecked(self._scene.is_on(key))
+        """Show which overlays are on, and which there are."""
+        for overlay in OVERLAYS:
+            box, lacks = self.boxes[overlay.key], self._scene.controller.review.lacks(overlay.key)
+            with QSignalBlocker(box):
+                box.setChecked(self._scene.is_on(overlay.key))
+            box.setEnabled(not lacks)
+            box.setToolTip("These scores have no such map. " * lacks + overlay.tip)

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_metadcseg.widgets.found_panel import FoundPanel
+from napari_metadcseg.widgets.found_panel import WITHOUT_MASK, FoundPanel
 from napari_metadcseg.widgets.parts import button, text
 from src_core.io.formats import names
 
@@ -29,6 +29,19 @@ IMAGES = (
     "with the columns image and mask, or the folder of an nnU-Net or Decathlon data set"
 )
 MASKS = "Folder of the masks of these images, or a pattern such as data/*_label.nii.gz"
+
+
+def brings_masks(images: str) -> bool:
+    """True for a list or a data set, which name their masks."""
+    path = Path(images).expanduser()
+    return path.suffix.lower() == ".csv" or (path / "dataset.json").is_file()
+
+
+def problem_text(words: str) -> str:
+    """What is wrong, no more of it than there is room for."""
+    lines = words.splitlines()
+    shown = lines[:12] + ([f"  … and {len(lines) - 12} more"] if len(lines) > 12 else [])
+    return "Problem: " + "\n".join(shown)
 
 
 class PathField(QWidget):
@@ -80,7 +93,7 @@ class NewProjectDialog(QDialog):
         form.addRow("Masks", self.masks)
         form.addRow("Trusted masks (optional)", self.clean)
         form.addRow("Classes file (optional)", self.classes)
-        self.unlabelled = QCheckBox("Take images without a mask, too")
+        self.unlabelled = QCheckBox(WITHOUT_MASK)
         self.unlabelled.setToolTip("They have no label anywhere; the trained model proposes one")
         form.addRow("", self.unlabelled)
         form.addRow("Save project as", self.target)
@@ -113,16 +126,14 @@ class NewProjectDialog(QDialog):
     def missing(self) -> str:
         """What is still to be filled in, in words; empty when nothing is."""
         needed = {"images": self.images, "masks": self.masks, "a place to save the project": self.target}
-        if self.unlabelled.isChecked() or self._brings_masks():
+        if self.unlabelled.isChecked() or brings_masks(self.images.path):
             del needed["masks"]
         lacking = [name for name, field in needed.items() if not field.path]
         return f"Please choose {', '.join(lacking)}." if lacking else ""
 
     def show_problem(self, words: str) -> None:
         """Say what is wrong."""
-        lines = words.splitlines()
-        shown = lines[:12] + ([f"  … and {len(lines) - 12} more"] if len(lines) > 12 else [])
-        self.problem.setText("Problem: " + "\n".join(shown))
+        self.problem.setText(problem_text(words))
         self.problem.show()
 
     def set_busy(self, busy: bool) -> None:
@@ -132,13 +143,8 @@ class NewProjectDialog(QDialog):
 
     def _looked_for(self) -> dict[str, object]:
         """What is to be looked at, once there is enough of it."""
-        ready = self.images.path and (self.masks.path or self.unlabelled.isChecked() or self._brings_masks())
+        ready = self.images.path and (self.masks.path or self.unlabelled.isChecked() or brings_masks(self.images.path))
         return {name: value for name, value in self.values().items() if name != "path"} if ready else {}
-
-    def _brings_masks(self) -> bool:
-        """True for a list or a data set, which name their masks."""
-        path = Path(self.images.path).expanduser()
-        return path.suffix.lower() == ".csv" or (path / "dataset.json").is_file()
 
     def values(self) -> dict[str, object]:
         """Arguments of :func:`~src_core.store.create.create_from_folders`."""

@@ -32,6 +32,8 @@ class ProjectPanel(QWidget):
     open_asked = Signal()
     folders_asked = Signal()
     layers_asked = Signal()
+    images_asked = Signal()
+    scores_asked = Signal()
 
     def __init__(self, controller: Controller, keys: KeyTable) -> None:
         super().__init__()
@@ -58,6 +60,23 @@ class ProjectPanel(QWidget):
         self.summary = text()
         self.summary.setObjectName("summary")
         layout.addWidget(self.summary)
+        self.add_button = button(
+            "Add images…",
+            "Add images to this project, with masks or without; runs and decisions stay as they are",
+            self.images_asked.emit,
+            "add-images",
+        )
+        self.score_button = button(
+            "Score new images",
+            "Let the model whose scores you review look at the images that have none yet",
+            self.scores_asked.emit,
+            "score-new",
+        )
+        self.unscored = text()
+        self.unscored.setObjectName("unscored")
+        layout.addWidget(self.add_button)
+        layout.addWidget(self.unscored)
+        layout.addWidget(self.score_button)
         self.images = ImageList()
         self.images.chosen.connect(controller.show)
         layout.addWidget(self.images, 1)
@@ -78,11 +97,13 @@ class ProjectPanel(QWidget):
     def show_state(self, state: UiState) -> None:
         """Draw the state."""
         project = state.project
-        for widget in (self.summary, self.images, self.verify_button):
+        for widget in (self.summary, self.images, self.add_button, self.verify_button):
             widget.setVisible(project is not None)
         self.welcome.setVisible(project is None)
+        self._show_unscored(state)
         if project is None:
             return
+        self.add_button.setEnabled(project.writable)
         self.images.show_rows(project.rows, state.case_id)
         self.verify_button.setEnabled(project.writable and state.case_id is not None)
         classes = ", ".join(info.name for info in project.classes[1:])
@@ -90,3 +111,16 @@ class ProjectPanel(QWidget):
         self.summary.setText(
             f"{project.name}: {len(project.rows)} images, {project.verified_images} verified ({classes}).{mode}"
         )
+
+    def _show_unscored(self, state: UiState) -> None:
+        """How many images the run has not scored, and what to do about it."""
+        count = len(state.review.unscored) if state.project is not None else 0
+        self.unscored.setVisible(count > 0)
+        self.score_button.setVisible(count > 0)
+        words = "1 image is" if count == 1 else f"{count} images are"
+        self.unscored.setText(f"{words} not scored yet: nothing of {'it' if count == 1 else 'them'} is in the queue.")
+
+    def show_scoring(self, busy: bool) -> None:
+        """While images are scored, the button waits."""
+        self.score_button.setEnabled(not busy)
+        self.score_button.setText("Scoring…" if busy else "Score new images")

@@ -37,7 +37,7 @@ VIEWS = (
 REGION_COLUMNS = (
     ("#", "Place in the queue"),
     ("Image", "Double click or press Enter to go there"),
-    ("Kind", "▲ probable error, ◆ ambiguous boundary"),
+    ("Kind", "▲ probable error, ◆ ambiguous boundary, □ no label yet"),
     ("Trust", "Mean trust in the labels of its pixels"),
     ("Wrong px", "Wrong pixels expected in it"),
 )
@@ -47,7 +47,7 @@ SUM_COLUMNS = (
     ("Errors", "Probable errors among them"),
     ("Wrong px", "Wrong pixels expected in them"),
 )
-KINDS = {"error": "▲ error", "ambiguous": "◆ ambiguous"}
+KINDS = {"error": "▲ error", "ambiguous": "◆ ambiguous", "unlabelled": "□ no label"}
 SEARCH_DELAY = 200
 
 
@@ -69,7 +69,8 @@ class QueueModel(RowsModel):
         entry = self.rows[place]
         if isinstance(entry, RollUp):
             return entry.name, f"{entry.regions:,}", f"{entry.errors:,}", f"{entry.wrong_pixels:,.0f}"
-        return str(place + 1), entry.image, KINDS[entry.kind], f"{100 * entry.trust:.0f} %", f"{entry.score:,.0f}"
+        figures = (f"{100 * entry.trust:.0f} %", f"{entry.score:,.0f}") if entry.labelled else ("–", "–")
+        return str(place + 1), entry.image, KINDS[entry.kind], *figures
 
 
 class QueuePanel(QWidget):

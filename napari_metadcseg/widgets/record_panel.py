@@ -26,6 +26,7 @@ COLUMNS = (
 )
 WORDS = {
     "import": "trusted mask",
+    "add": "image added",
     "accept": "accepted",
     "keep": "kept",
     "edit": "stroke",
@@ -64,7 +65,7 @@ class RecordModel(RowsModel):
         record = self.rows[place]
         when = datetime.fromisoformat(record.time).astimezone()
         words = record.note or WORDS.get(str(record.action), str(record.action))
-        turned_back = record.id not in self.standing and str(record.action) not in ("undo", "redo", "import")
+        turned_back = record.id not in self.standing and str(record.action) not in ("undo", "redo", "import", "add")
         return (
             f"{when:%d %b %H:%M}",
             f"({words})" if turned_back else words,

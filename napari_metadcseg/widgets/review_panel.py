@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
@@ -40,15 +41,18 @@ TIPS = {
     "undo": "Turn back the last decision or stroke, also of another image or day",
     "redo": "Repeat what was undone",
 }
+FILTERS = ("all", "error", "ambiguous", "unlabelled")
 DECISIONS = ("accept", "keep", "confirm", "unsure", "skip")
 KINDS = {
     "error": ("Probable error", "The model is sure that the label is wrong."),
     "ambiguous": ("Ambiguous boundary", "It can be drawn in more than one way."),
+    "unlabelled": ("No label yet", "This image came without a mask; the model proposes one."),
 }
 EMPTY = (
     "Nothing to review yet. Train first, or import the scores of another model: the queue of suspect regions fills by "
     "itself. You can already paint on the layer 'label'; every stroke is saved."
 )
+UNSCORED = "This image is not scored yet: press 'Score new images' on the tab Project."
 DONE = "All regions of this queue are settled. Train again to look for more, or export the cleaned masks."
 
 
@@ -66,9 +70,10 @@ class ReviewPanel(QWidget):
         layout.setSpacing(4)
         self.filter = QComboBox()
         self.filter.setToolTip(
-            "Probable errors: low trust away from uncertain boundaries. Ambiguous boundaries: could go either way."
+            "Probable errors: low trust away from uncertain boundaries. Ambiguous boundaries: could go either way. No "
+            "label yet: images that came without a mask; they come last."
         )
-        for key in ("all", "error", "ambiguous"):
+        for key in FILTERS:
             self.filter.addItem(key, key)
         self.filter.activated.connect(lambda _index: controller.show_kind(self.filter.currentData()))
         layout.addWidget(self.filter)
@@ -130,6 +135,7 @@ class ReviewPanel(QWidget):
         else:
             self.words.setText(self._why_empty(state))
         self._show_preview(state)
+        self.legend.refresh()
         for action in DECISIONS:
             self.buttons[action].setEnabled(writable and region is not None)
         for action in ("next", "previous"):
@@ -142,13 +148,14 @@ class ReviewPanel(QWidget):
     def _show_filter(self, state: UiState) -> None:
         review = state.review
         labels = (
-            f"All suspect regions ({review.errors + review.ambiguous})",
+            f"All regions ({review.errors + review.ambiguous + review.unlabelled})",
             f"▲ Probable errors ({review.errors})",
             f"◆ Ambiguous boundaries ({review.ambiguous})",
+            f"□ No label yet ({review.unlabelled})",
         )
         for index, words in enumerate(labels):
             self.filter.setItemText(index, words)
-        self.filter.setCurrentIndex(("all", "error", "ambiguous").index(review.filter))
+        self.filter.setCurrentIndex(FILTERS.index(review.filter))
 
     def _show_preview(self, state: UiState) -> None:
         """Draw before and after anew when the region or the record has changed."""
@@ -167,6 +174,8 @@ class ReviewPanel(QWidget):
     def _why_empty(state: UiState) -> str:
         if not state.review.run:
             return EMPTY
+        if state.case_id in state.review.unscored:
+            return UNSCORED
         return "Press Next (N) to take the most suspect one." if state.review.open else DONE
 
 
@@ -184,6 +193,14 @@ def region_text(region: Region, classes: tuple[ClassInfo, ...], case: CaseInfo |
     names = {info.index: info.name for info in classes}
     given, proposed = names.get(region.given, "?"), names.get(region.proposed, "?")
     where = "" if case is None else slices_text(region.box, case)
+    if not region.labelled:
+        part = "this image" if case is None or region.pixels == prod(case.shape) else "a part of this image"
+        size = area_text(region.pixels, case)
+        return (
+            f"{region.image}, {size}: {part} has no mask; the model proposes the outlined one.\n"
+            "Accept takes all of it over. Or paint, then confirm: what you do not paint is background. Keep leaves it "
+            "without a label."
+        )
     return (
         f"{region.image}{where and f', {where}'}: labelled {given}, proposed {proposed}.\n"
         f"{area_text(region.pixels, case)}, about {region.score:,.0f} px wrong; trust {100 * region.trust:.0f} %."

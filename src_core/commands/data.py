@@ -8,7 +8,7 @@ from src_core.commands.progress import bar
 from src_core.data.case import Verified, vouched
 from src_core.errors import MetaDCSegError
 from src_core.store.create import create_from_folders
-from src_core.store.export import export
+from src_core.store.export import export, without_label, words_without_label
 from src_core.store.project import Project
 
 if TYPE_CHECKING:
@@ -46,27 +46,30 @@ def info(arguments: argparse.Namespace) -> int:
         _print_contents(project)
         print(f"Decisions: {len(project.decisions())}, changes in the record: {project.version()[0]}")
         for run in project.runs():
-            print(f"Run {run.name}: {_describe(run)}")
+            print(f"Run {run.name}: {_describe(run, project)}")
     return 0
 
 
-def _describe(run: Run) -> str:
+def _describe(run: Run, project: Project) -> str:
     try:
         made = (
             f"imported from {run.source}" if run.imported else f"{run.settings().method}, {len(run.history())} epochs"
         )
         generation = run.generation
+        missing = sum(not run.covers(case.id) for case in project.cases) if run.has_scores else 0
     except MetaDCSegError as error:
         return str(error)
     scores = f"scores of generation {generation}" if run.has_scores else "no scores"
     opinion = ", second opinion" if run.has_scores and run.opinion_record() is not None else ""
-    return f"{made}, {scores}{opinion}"
+    lacking = f", {missing} image{'s' * (missing != 1)} not scored yet" if missing else ""
+    return f"{made}, {scores}{lacking}{opinion}"
 
 
 def _print_contents(project: Project) -> None:
     counts = project.verified_counts()
     kinds = {kind: sum(row.get(kind, 0) for row in counts.values()) for kind in Verified if kind}
-    print(f"Images: {len(project.cases)}")
+    bare = sum(case.without_mask for case in project.cases)
+    print(f"Images: {len(project.cases)}" + (f", {bare} of them without a mask" if bare else ""))
     print("Classes: " + ", ".join(f"{info.index} {info.name} (value {info.value})" for info in project.classes))
     images = sum(vouched(row) > 0 for row in counts.values())
     print(
@@ -91,5 +94,8 @@ def export_command(arguments: argparse.Namespace) -> int:
             identifiers=arguments.identifiers,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
+        missing = words_without_label(without_label(project)) if "cleaned" in what else ""
     print(f"Wrote {len(written)} files to {arguments.directory}")
+    if missing:
+        print(missing)
     return 0

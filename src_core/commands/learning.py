@@ -116,7 +116,7 @@ def _nobody(_message: Message) -> None:
 
 def score_command(arguments: argparse.Namespace) -> int:
     """Score a run, here or on a cluster."""
-    options = {"device": arguments.device, "threads": arguments.threads}
+    options = {"device": arguments.device, "threads": arguments.threads, "everything": arguments.everything}
     with TrainingProgress() as progress:
         if arguments.dask is None:
             generation = score_run(arguments.project, arguments.run_name, **options, listener=progress)

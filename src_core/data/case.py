@@ -71,6 +71,10 @@ class ClassInfo:
     color: str
 
 
+NO_MASK = "new"
+"""Among the extra facts of an encoding: there was no mask, so a cleaned one is written like the image."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MaskEncoding:
     """How a source mask is written, so that a cleaned one can be written the same way.
@@ -132,6 +136,11 @@ class CaseInfo:
     mask_path: str = ""
     encoding: MaskEncoding
 
+    @property
+    def without_mask(self) -> bool:
+        """True for an image that came without any mask: what has no label there is to get one."""
+        return bool(self.encoding.extra.get(NO_MASK))
+
 
 @dataclass(frozen=True)
 class Box:
@@ -170,6 +179,19 @@ def around(boxes: Sequence[Box]) -> Box:
         tuple(min(edges) for edges in zip(*(box.start for box in boxes), strict=True)),
         tuple(max(edges) for edges in zip(*(box.stop for box in boxes), strict=True)),
     )
+
+
+def keep_what_teaches(case: CaseInfo, label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> None:
+    """Change a verified mask to what can be learned from: where there is a label that somebody vouches for.
+
+    In an image that came without a mask no label was wrong: whoever draws one confirms it, as far as teaching goes, and
+    no balance between corrections and confirmed labels is tipped.
+    """
+    verified[(label == IGNORE) | (verified == Verified.UNSURE)] = Verified.NO
+    if case.without_mask:
+        drawn = verified == Verified.CORRECTED
+        verified[drawn & (label == 0)] = Verified.BACKGROUND
+        verified[drawn & (label > 0)] = Verified.CONFIRMED
 
 
 OKABE_ITO = ("#000000", "#56B4E9", "#E69F00", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from src_core.data.case import Box
 
-RegionKind = Literal["error", "ambiguous"]
+RegionKind = Literal["error", "ambiguous", "unlabelled"]
+
+UNLABELLED: RegionKind = "unlabelled"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A connected group of pixels whose label is doubted.
+    """A connected group of pixels whose label is doubted, or that have none in an image without mask.
 
     Attributes
     ----------
@@ -26,9 +28,10 @@ class Region:
         Name of the case.
     kind : str
         ``error`` (low trust away from the uncertainty band: probably wrong) or ``ambiguous`` (inside the band:
-        the boundary can be drawn in more than one way).
+        the boundary can be drawn in more than one way); or ``unlabelled``: no label yet.
     score : float
-        Expected number of wrong pixels that one decision settles; higher is reviewed first.
+        Expected number of wrong pixels that one decision settles; higher is reviewed first. Where there is no label
+        none is wrong: 0.
     pixels : int
         Area, px.
     given, proposed : int
@@ -36,7 +39,7 @@ class Region:
     box : Box
         Smallest box around it.
     trust : float
-        Mean trust of its pixels, in [0, 1].
+        Mean trust of its pixels, in [0, 1]; 0 where there is no label.
     uncertainty : float
         Mean Dynamic Center Distance uncertainty of its pixels, in [0, 1].
     """
@@ -53,6 +56,16 @@ class Region:
     box: Box
     trust: float
     uncertainty: float
+
+    @property
+    def labelled(self) -> bool:
+        """True where there are labels that may be wrong."""
+        return self.kind != UNLABELLED
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Less is reviewed first: by wrong pixels; then what has no label, by how many px the model is unsure of."""
+        return -self.score, 0.0 if self.labelled else -self.uncertainty * self.pixels
 
 
 @dataclass(frozen=True, kw_only=True)

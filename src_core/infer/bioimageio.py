@@ -73,11 +73,23 @@ def _input(folder: Path, record: dict[str, Any], axes: tuple[str, ...]) -> dict[
         ],
         "data": {"type": "float32"},
         "test_tensor": _file(folder / "test_input.npy"),
-        "preprocessing": [
-            {"id": "clip", "kwargs": {"min_percentile": 0.5, "max_percentile": 99.5, "axes": whole}},
-            {"id": "zero_mean_unit_variance", "kwargs": {"axes": whole, "eps": 1e-6}},
-        ],
+        "preprocessing": _scaling(record["preprocessing"][:2], whole),
     }
+
+
+def _scaling(steps: list[dict[str, Any]], whole: list[str]) -> list[dict[str, Any]]:
+    """Clip and scale, each image by itself or all alike."""
+    clip, scale = steps
+    if "percentiles" in clip:
+        low, high = clip["percentiles"]
+        return [
+            {"id": "clip", "kwargs": {"min_percentile": low, "max_percentile": high, "axes": whole}},
+            {"id": "zero_mean_unit_variance", "kwargs": {"axes": whole, "eps": 1e-6}},
+        ]
+    return [
+        {"id": "clip", "kwargs": {"min": clip["low"], "max": clip["high"]}},
+        {"id": "fixed_zero_mean_unit_variance", "kwargs": {"mean": scale["subtract"], "std": scale["divide_by"]}},
+    ]
 
 
 def _output(folder: Path, record: dict[str, Any], axes: tuple[str, ...]) -> dict[str, Any]:
@@ -107,8 +119,8 @@ class at every pixel: {classes}.
 ## Use
 
 Shrink an image linearly, with smoothing, so that its longer side has at most {settings["max_side"]} px, and pad it by
-repeating its edge to a multiple of {stride} px. Values are then clipped at the 0.5 and 99.5 percentiles and brought to
-zero mean and unit spread, as the description says. {record["note"]}
+repeating its edge to a multiple of {stride} px. Values are then clipped and scaled as the description says.
+{record["note"]}
 
 ## Validation
 

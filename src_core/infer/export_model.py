@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from src_core.data.case import Box, CaseInfo, ClassInfo
     from src_core.networks.segmenter import Segmenter
+    from src_core.train.intensities import Intensities
     from src_core.train.working import Working
 
 logger = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ class _Example:
         self, teacher: Segmenter, case: CaseInfo, image: NDArray[Any], working: Working, window: list[int] | None
     ) -> None:
         self.network = Probabilities(teacher).eval()
+        self.intensities = working.intensities
         parts = working.images(case, image)
         shown_IX = parts[len(parts) // 2]
         for axis, side in enumerate(window or (), start=1):
@@ -188,8 +190,7 @@ def _record(
         "output": {"name": "probabilities", "channels": len(classes), "type": "float32", "sum_over_channels": 1.0},
         "dimensions": checkpoint.dimensions_of(header),
         "preprocessing": [
-            {"step": "clip", "per": "image, all channels together", "percentiles": [0.5, 99.5]},
-            {"step": "zero mean, unit spread", "per": "image, all channels together", "least_spread": 1e-6},
+            *_scaling(checkpoint.working_of(header).intensities),
             {"step": "resize", "longest_side_at_most": settings.max_side, "order": 1, "anti_aliasing": True},
             {"step": "pad", "mode": "replicate", "where": "end of each axis", "to_multiple_of": teacher.stride},
         ],
@@ -200,6 +201,19 @@ def _record(
         ],
         "note": "'metadcseg predict' takes the mean of a plain, mirrored and two scaled views; this is the plain one.",
     }
+
+
+def _scaling(intensities: Intensities | None) -> list[dict[str, Any]]:
+    """The steps that bring intensities to one scale."""
+    if intensities is None:
+        return [
+            {"step": "clip", "per": "image, all channels together", "percentiles": [0.5, 99.5]},
+            {"step": "zero mean, unit spread", "per": "image, all channels together", "least_spread": 1e-6},
+        ]
+    return [
+        {"step": "clip", "low": intensities.low, "high": intensities.high},
+        {"step": "scale", "subtract": intensities.mean, "divide_by": intensities.spread},
+    ]
 
 
 def _write(
@@ -213,7 +227,11 @@ def _write(
     if format in ("torchscript", "bioimageio"):
         _write_torchscript(folder / TORCHSCRIPT, example)
     shown = example.raw_1IX if format == "bioimageio" else example.input_1IX
-    said = example.said_of(_as_bioimageio_prepares(shown)) if format == "bioimageio" else example.output_1CX
+    said = (
+        example.said_of(_as_bioimageio_prepares(shown, example.intensities))
+        if format == "bioimageio"
+        else example.output_1CX
+    )
     np.save(folder / "test_input.npy", shown.numpy(), allow_pickle=False)
     np.save(folder / "test_output.npy", said.numpy(), allow_pickle=False)
     (folder / "model.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
@@ -221,9 +239,11 @@ def _write(
         write_description(folder, record, author, tuple(said.shape), torch.__version__)
 
 
-def _as_bioimageio_prepares(raw_1IX: torch.Tensor) -> torch.Tensor:
-    """The steps of its description, at working resolution: clip at percentiles, zero mean, unit spread."""
+def _as_bioimageio_prepares(raw_1IX: torch.Tensor, intensities: Intensities | None) -> torch.Tensor:
+    """The steps of its description, at working resolution: clip, zero mean, unit spread."""
     values = raw_1IX.numpy()
+    if intensities is not None:
+        return torch.from_numpy(intensities.applied(values))
     values = np.clip(values, *np.percentile(values, (0.5, 99.5)))
     return torch.from_numpy(((values - values.mean()) / (values.std() + 1e-6)).astype(np.float32))
 

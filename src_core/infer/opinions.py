@@ -47,8 +47,9 @@ def opinions(
 
     predictor = Predictor(run.path, device)
     for case in project.cases:
-        tiled = predictor.in_tiles(partial(project.read_image, case), case.shape)
-        yield case, iter(tiled) if tiled is not None else _whole(predictor, project, case)
+        if run.covers(case.id):
+            tiled = predictor.in_tiles(partial(project.read_image, case), case.shape)
+            yield case, iter(tiled) if tiled is not None else _whole(predictor, project, case)
 
 
 def _whole(predictor: Predictor, project: Project, case: CaseInfo) -> Iterator[tuple[Box, NDArray[np.float32]]]:

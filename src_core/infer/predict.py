@@ -148,7 +148,7 @@ class Predictor:
         tiling = self._working.tiling
         if tiling is None or not tiling.cuts(Sides(shape, (1.0,) * len(shape))):
             return None
-        return TiledPrediction(self._ask, read, shape, tiling, self.channels)
+        return TiledPrediction(self._ask, read, shape, tiling, self.channels, self._working.intensities)
 
     def _ask(self, image_1IX: torch.Tensor) -> torch.Tensor:
         """Probabilities at working resolution."""

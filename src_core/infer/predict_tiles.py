@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from src_core.data.case import Box
+    from src_core.train.intensities import Intensities
     from src_core.train.tiles import Tiling
 
     Ask = Callable[[torch.Tensor], torch.Tensor]
@@ -45,14 +46,22 @@ class TiledPrediction:
     tiling : Tiling
     channels : int
         Of the images that were learned from.
+    intensities : Intensities, optional
+        Of all images that were learned from, instead of those of this one.
     """
 
     def __init__(
-        self, ask: Ask, read: Callable[[Box], NDArray[Any]], shape: tuple[int, ...], tiling: Tiling, channels: int
+        self,
+        ask: Ask,
+        read: Callable[[Box], NDArray[Any]],
+        shape: tuple[int, ...],
+        tiling: Tiling,
+        channels: int,
+        intensities: Intensities | None = None,
     ) -> None:
         self.shape = shape
         self._ask, self._tiling = ask, tiling
-        self._image = TiledImage(read, shape, tiling, channels)
+        self._image = TiledImage(read, shape, tiling, channels, intensities)
         self._grid = Sides(shape, (1.0,) * len(shape))
         self._row: tuple[int, NDArray[np.uint8]] | None = None
         self._seams = Seams(tiling, self._grid)

@@ -30,7 +30,7 @@ from src_core.meta.weights import log_posterior, pixel_weights, probability_of
 from src_core.review.regions import find_regions, image_score
 from src_core.store.project import Project
 from src_core.store.run_files import held
-from src_core.store.runs import ScoreWriter
+from src_core.store.score_update import ScoreUpdate, to_keep
 from src_core.train import checkpoint
 from src_core.train.cases import WorkCase, grouped
 from src_core.train.device import choose_device
@@ -40,14 +40,14 @@ from src_core.train.windows import covering, in_windows
 from src_core.train.working import slabs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from src_core.data.scores import ImageScore, Region
     from src_core.infer.maps import Place
-    from src_core.store.runs import Run
+    from src_core.store.runs import Run, ScoreWriter
     from src_core.train.cases import WorkCase
     from src_core.train.control import Control
 
@@ -77,14 +77,20 @@ class Scorer:
         The centers are found anew in the features of the finished teacher, from up to 64 of these.
     quick : bool
         Fewer views of an image, and centers from fewer cases: half of the time, for a look while training goes on.
+    known : int, optional
+        So many of the cases, the first ones, are those that it was trained among, and tell of the centers: what was
+        added later changes no score of theirs.
     """
 
-    def __init__(self, learner: Learner, cases: list[WorkCase], *, quick: bool = False) -> None:
+    def __init__(
+        self, learner: Learner, cases: list[WorkCase], *, quick: bool = False, known: int | None = None
+    ) -> None:
         self.learner = learner
         self.cases = cases
         learner.teacher.eval()
         self._zooms = ZOOMS if learner.spatial_dims == 2 and not quick else ()
-        self._shown = cases[:: max(1, len(cases) // (QUICK_CENTER_CASES if quick else MAX_CENTER_CASES))]
+        told_by = cases[:known]
+        self._shown = told_by[:: max(1, len(told_by) // (QUICK_CENTER_CASES if quick else MAX_CENTER_CASES))]
         self._scale: Scale | None = None
         uses_evidence = learner.settings.method == "metadcseg"
         self.evidence_scale = learner.weigher.evidence_scale if uses_evidence else 0.0
@@ -199,12 +205,14 @@ def score_run(
     device: str = "auto",
     threads: int = 0,
     quick: bool = False,
+    everything: bool = False,
     listener: Callable[[Message], None],
     control: Control | None = None,
 ) -> int:
     """Score every image of a project into ``runs/RUN/scores.zarr`` and rank images and regions.
 
-    The scores before stay in place until the new ones are complete.
+    The scores before stay in place until the new ones are complete. Where images were added since this very model
+    scored the others, only those are scored; otherwise all are, against the labels of now.
 
     Parameters
     ----------
@@ -215,6 +223,8 @@ def score_run(
         As in the settings.
     quick : bool
         As in :class:`Scorer`.
+    everything : bool
+        Score all images anew, also where some have none yet.
     listener : callable
         Gets ``scoring`` and ``scored`` messages.
     control : Control, optional
@@ -230,9 +240,26 @@ def score_run(
     with Project.open(project_path) as project, ExitStack() as stack:
         run = project.run(run_name, scored=False, trained=True)
         stack.enter_context(held(run.path, "be scored"))
-        scorer = RunScorer(project, run, device=device, quick=quick)
+        made_by = model_of(run, quick=quick)
+        kept = frozenset() if everything else to_keep(run, made_by, project.cases)
+        scorer = RunScorer(project, run, device=device, quick=quick, kept=kept)
         scored = (scorer.score(project, position) for position in range(scorer.count))
-        return collect(project, run, scored, scorer.count, listener=listener, control=control, tiles=scorer.tiles)
+        return collect(
+            project,
+            run,
+            ScoreUpdate(run, made_by, kept),
+            scored,
+            scorer.count,
+            listener=listener,
+            control=control,
+            tiles=scorer.tiles,
+        )
+
+
+def model_of(run: Run, *, quick: bool = False) -> dict[str, int | bool]:
+    """What tells the model of a run at this moment from what it was before, for :class:`ScoreUpdate`."""
+    header = checkpoint.read_header(run.path)
+    return {"epoch": int(header["epoch"]), "steps": int(header["steps"]), "quick": quick}
 
 
 class ScoredCase(NamedTuple):
@@ -257,29 +284,35 @@ class RunScorer:
         As in the settings.
     quick : bool
         As in :class:`Scorer`.
+    kept : collection of int
+        Ids of images that are not to be scored.
 
     Attributes
     ----------
     data : WorkingSet
     count : int
-        Images and volumes there are to score: all of the project, in its order, but those that are cut into tiles.
+        Images and volumes there are to score, but those that are cut into tiles.
     """
 
-    def __init__(self, project: Project, run: Run, *, device: str, quick: bool = False) -> None:
+    def __init__(
+        self, project: Project, run: Run, *, device: str, quick: bool = False, kept: Collection[int] = ()
+    ) -> None:
         header = checkpoint.read_header(run.path)
         settings = TrainingSettings.from_mapping(header["settings"])
         self.data = data = checkpoint.working_set(project, header)
         learner = Learner(settings, data, choose_device(device))
         checkpoint.load(learner, run.path)
-        self.scorer = Scorer(learner, data.cases, quick=quick)
+        self.scorer = Scorer(learner, data.cases, quick=quick, known=data.known)
         self._held_out = HeldOut(learner, checkpoint.learned_cases(header))
-        self._volumes = grouped((i for i, case in enumerate(data.cases) if case.tile is None), data.groups)
+        self._kept = frozenset(kept)
+        whole = (i for i, case in enumerate(data.cases) if case.tile is None and case.info.id not in self._kept)
+        self._volumes = grouped(whole, data.groups)
         self.count = len(self._volumes)
 
     def tiles(self, project: Project, writer: ScoreWriter) -> TiledScoring:
         """The scoring of images that are cut into tiles, which are written as they are made."""
         self.scorer.begin()
-        return TiledScoring(project, self.scorer, self.data, writer)
+        return TiledScoring(project, self.scorer, self.data, writer, self._kept)
 
     def score(self, project: Project, position: int) -> ScoredCase:
         """Score one image or volume against its labels of this moment."""
@@ -299,6 +332,7 @@ class RunScorer:
 def collect(
     project: Project,
     run: Run,
+    writer: ScoreUpdate,
     scored: Iterable[ScoredCase],
     count: int,
     *,
@@ -313,6 +347,8 @@ def collect(
     project : Project
     run : Run
         Held by the caller.
+    writer : ScoreUpdate
+        Of this run.
     scored : iterable of ScoredCase
         One for each image and volume; made while it is asked for.
     count : int
@@ -326,7 +362,6 @@ def collect(
     int
         Generation of the scores; 0 if it was stopped.
     """
-    writer = ScoreWriter(run.path, run.name)
     found: dict[int, tuple[list[Region], ImageScore]] = {}
     large = None if tiles is None else tiles(project, writer)
     total = count + (0 if large is None else large.tiles)
@@ -345,5 +380,5 @@ def collect(
     images = [quality for _, quality in inorder] + ([] if large is None else large.images)
     generation = writer.finish(images, regions)
     compare_with_reviewed(project, run)
-    listener(Message("scored", {"generation": generation, "regions": len(regions)}))
+    listener(Message("scored", {"generation": generation, "regions": len(regions) + len(writer.regions)}))
     return generation

@@ -21,7 +21,7 @@ from src_core.review.region_blocks import RegionBlocks
 from src_core.train.working import enlarged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from numpy.typing import NDArray
 
@@ -57,6 +57,8 @@ class TiledScoring:
     scorer : Scorer
     data : WorkingSet
     writer : ScoreWriter
+    kept : collection of int
+        Ids of images that are not to be scored.
 
     Attributes
     ----------
@@ -66,12 +68,15 @@ class TiledScoring:
     images : list of ImageScore
     """
 
-    def __init__(self, project: Project, scorer: Scorer, data: WorkingSet, writer: ScoreWriter) -> None:
+    def __init__(
+        self, project: Project, scorer: Scorer, data: WorkingSet, writer: ScoreWriter, kept: Collection[int] = ()
+    ) -> None:
         self._project, self._scorer, self._data, self._writer = project, scorer, data, writer
         self._positions = {
             (case.info.id, case.tile): index for index, case in enumerate(data.cases) if case.tile is not None
         }
-        self._cases = [case for case in project.cases if data.tiling is not None and data.tiling.cuts(case)]
+        cut = (case for case in project.cases if data.tiling is not None and data.tiling.cuts(case))
+        self._cases = [case for case in cut if case.id not in kept]
         self.tiles = sum(data.tiling.count(case) for case in self._cases) if data.tiling is not None else 0
         self.regions: list[Region] = []
         self.images: list[ImageScore] = []

@@ -111,7 +111,7 @@ class _Survey:
         self.run = run
         self._project, self._quality = project, quality
         self._generation = run.generation
-        self._regions = run.regions()
+        self._regions = [region for region in run.regions() if region.labelled]
         self._said: dict[str, _Said] = {}
         self._pixels = TwoByTwo()
         self._by_case: dict[int, list[Region]] = {}
@@ -157,9 +157,10 @@ def _labels_then(label: NDArray[np.uint8], numbers: NDArray[np.int32], regions: 
     """The label, and in regions the one that they were found with."""
     highest = max((region.number for region in regions), default=0)
     given = np.zeros(max(int(numbers.max(initial=0)), highest) + 1, dtype=np.uint8)
+    asked = np.zeros(len(given), dtype=bool)
     for region in regions:
-        given[region.number] = region.given
-    return np.where(numbers > 0, given[numbers], label).astype(np.uint8)
+        given[region.number], asked[region.number] = region.given, True
+    return np.where(asked[numbers], given[numbers], label).astype(np.uint8)
 
 
 def _record(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from src_core.data.case import IGNORE, MaskEncoding
+from src_core.data.case import IGNORE, NO_MASK, MaskEncoding
 from src_core.data.classes import ClassTable, MaskValues, infer_classes, read_classes
 from src_core.errors import FormatError, InputError, MaskValueError, PairingError
 from src_core.io.finding import find
@@ -21,7 +21,7 @@ from src_core.io.picture import Grid, Picture
 from src_core.io.remote import is_address, told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -96,7 +96,12 @@ def check_folders(
     return check_pairs(found.pairs, table or found.table, found.layout)
 
 
-def check_pairs(pairs: Sequence[Pair], table: ClassTable | None = None, layout: str = "") -> Source:
+def check_pairs(
+    pairs: Sequence[Pair],
+    table: ClassTable | None = None,
+    layout: str = "",
+    problem_of: Callable[[Path, Picture], str] | None = None,
+) -> Source:
     """Look at every file once and list all that is wrong.
 
     Parameters
@@ -106,6 +111,8 @@ def check_pairs(pairs: Sequence[Pair], table: ClassTable | None = None, layout: 
         What the values of the masks mean; found from the masks when left out.
     layout : str
         What the pairs were found as.
+    problem_of : callable, optional
+        Says why an image cannot be taken; empty when it can.
 
     Raises
     ------
@@ -116,7 +123,7 @@ def check_pairs(pairs: Sequence[Pair], table: ClassTable | None = None, layout: 
     values: list[MaskValues] = []
     labels: dict[int, tuple[str, str]] = {}
     for pair in pairs:
-        values += _look(pair, table, problems, labels)
+        values += _look(pair, table, problems, labels, problem_of)
     if problems:
         raise PairingError(problems)
     if table is None and not values:
@@ -138,12 +145,18 @@ def _named(table: ClassTable, labels: dict[int, tuple[str, str]]) -> ClassTable:
 
 
 def _look(
-    pair: Pair, table: ClassTable | None, problems: list[str], labels: dict[int, tuple[str, str]]
+    pair: Pair,
+    table: ClassTable | None,
+    problems: list[str],
+    labels: dict[int, tuple[str, str]],
+    problem_of: Callable[[Path, Picture], str] | None,
 ) -> list[MaskValues]:
     """Read the files of a pair, note problems, and return the values of its masks."""
     image, found = None, []
     try:
         image = _read_channels(pair)
+        words = "" if problem_of is None else problem_of(pair.image, _flat(image))
+        problems += [words] if words else []
     except FormatError as error:
         problems.append(str(error))
     for path in (pair.mask, pair.clean):
@@ -373,5 +386,5 @@ def _new_encoding(image: Picture, table: ClassTable) -> MaskEncoding:
     where = {} if image.grid.affine is None else {GRID: {"affine": image.grid.affine}}
     suffix = NEW[usual_format(image.shape, image.grid)][0]
     return MaskEncoding(
-        suffix=suffix, dtype=dtype, values=values, ignore_value=table.ignore_value, extra={"new": True, **where}
+        suffix=suffix, dtype=dtype, values=values, ignore_value=table.ignore_value, extra={NO_MASK: True, **where}
     )

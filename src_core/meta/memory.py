@@ -66,7 +66,14 @@ class EvidenceMemory:
     """
 
     def __init__(self, shapes: list[tuple[int, ...]], classes: int) -> None:
-        self.maps = [torch.zeros((classes, *shape), dtype=torch.float16) for shape in shapes]
+        self._classes = classes
+        self.maps: list[Tensor] = []
+        self.grow(shapes)
+
+    def grow(self, shapes: list[tuple[int, ...]]) -> None:
+        """Make room for cases that follow those that are there: ``shapes`` are the sides of all."""
+        new = shapes[len(self.maps) :]
+        self.maps += [torch.zeros((self._classes, *shape), dtype=torch.float16) for shape in new]
 
     def read(self, case: int) -> Tensor:
         """Evidence of a case, float32, ``(C, X)``; 0 is no evidence."""

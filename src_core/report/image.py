@@ -58,7 +58,7 @@ class ImageCount:
     corrected : set of str
         Regions whose answer changed a label.
     dice : float
-        Between given and cleaned mask.
+        Between given and cleaned mask; 1 where none was given.
     mm2 : float or None
         Area of a pixel; None when it is not known in mm, or for a volume.
     trust : TrustSums or None
@@ -148,7 +148,7 @@ def count_image(project: Project, case: CaseInfo, rows: Sequence[Row], run: Run 
         verified=verified,
         provenance=origin,
         corrected=corrected,
-        dice=_dice(before, after, both, classes),
+        dice=1.0 if case.without_mask else _dice(before, after, both, classes),
         mm2=prod(case.spacing) if case.unit == "mm" and len(case.shape) == 2 else None,
         trust=trust,
     )

@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from src_core.report.figures import AuthorFigures, DayFigures
-from src_core.store.journal import DECISIONS, Action
+from src_core.store.journal import BEGINNINGS, DECISIONS, Action
 
 if TYPE_CHECKING:
     from src_core.store.journal import Record
@@ -81,6 +81,7 @@ class Ledger:
             self.rows[record.case_id].append(Row(record.id, record.action, record.region))
         if record.action == Action.IMPORT:
             self.trusted.add(record.case_id)
+        if record.action in BEGINNINGS:
             return
         if record.region and record.action in DECISIONS:
             self.settled[record.region] = (record.case_id, record.action)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src_core.data.case import IGNORE, Box, Verified, around, is_verified
+from src_core.errors import InputError
 from src_core.store import pieces
 from src_core.store.import_masks import kinds_of
 from src_core.store.journal import Action, Change, Patch
@@ -37,7 +38,8 @@ def accept(
 ) -> Change:
     """The proposal is right: it becomes the label of the region, and is verified.
 
-    What somebody has vouched for meanwhile stays as it is, unless it is this very region that is decided anew.
+    What somebody has vouched for meanwhile stays as it is, unless it is this very region that is decided anew. Where
+    there was no label, background is taken over, too, and what was painted meanwhile is verified as it was painted.
 
     Parameters
     ----------
@@ -51,29 +53,34 @@ def accept(
         The run that proposed it.
     """
     inside, wanted = _boxed(mask, region.box), _boxed(proposed, region.box)
+    if not region.labelled:  # what was painted there stays
+        wanted = filled(project.read_label(project.case(region.case_id), region.box), wanted)
     return _settle(project, region, inside, wanted, Action.ACCEPT, run)
 
 
 def keep(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "") -> Change:
-    """The label is right as it is: it is verified."""
+    """The label is right as it is: it is verified. Where there is none it stays so, and the region is settled."""
     case = project.case(region.case_id)
     return _settle(project, region, _boxed(mask, region.box), project.read_label(case, region.box), Action.KEEP, run)
 
 
 def confirm(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "") -> Change:
-    """What was painted is right: the region as it looks now, and every painted pixel of the image, is verified."""
+    """What was painted is right: the region as it looks now, and every painted pixel of the image, is verified.
+
+    In a region without labels everything that was not painted is background then.
+    """
     case = project.case(region.case_id)
     boxes = [region.box, *project.unconfirmed_strokes(case)]
     change = Change(case.id, Action.CONFIRM, region=region.id, run=run, scores=scores_of(region))
     own = region.box, _boxed(mask, region.box)
     box, places = around(boxes), apart(boxes)
     if prod(box.shape) <= pieces.MOST or len(places) == 1:
-        found = _painted(project, case, box, own)
+        found = _painted(project, case, box, own, region.labelled)
         return change if found is None else replace(change, patch=found[1])
 
     def parts() -> Iterator[tuple[Patch, Patch]]:
         for place in places:
-            found = _painted(project, case, place, own if region.box.is_inside(place) else None)
+            found = _painted(project, case, place, own if region.box.is_inside(place) else None, region.labelled)
             if found is not None:
                 yield found
 
@@ -81,25 +88,28 @@ def confirm(project: Project, region: Region, mask: NDArray[np.bool_], run: str 
 
 
 def _painted(
-    project: Project, case: CaseInfo, box: Box, own: tuple[Box, NDArray[np.bool_]] | None
+    project: Project, case: CaseInfo, box: Box, own: tuple[Box, NDArray[np.bool_]] | None, labelled: bool
 ) -> tuple[Patch, Patch] | None:
     """What confirming changes in a box, around what it changes: painted pixels, and those of the region if it is here.
 
     None when that is nothing.
     """
-    label, verified = project.read_labels(case, box)
-    given = project.read_given(case, box)
+    before, verified = project.read_labels(case, box)
+    label, given = before.copy(), project.read_given(case, box)
     inside = (label != given) & ~is_verified(verified)
     tight = None
     if own is not None:
         tight = _within(own[0], box)
         inside[tight.slices] |= own[1]
+        if not labelled:
+            asked = label[tight.slices]
+            asked[own[1]] = filled(asked[own[1]])
     tight = _bounding_box(inside, tight)
     if tight is None:
         return None
-    place, label, before = _out_of(tight, box), label[tight.slices].copy(), verified[tight.slices].copy()
-    kinds = np.where(inside[tight.slices], kinds_of(given[tight.slices], label), before)
-    return Patch(place, label, before), Patch(place, label, kinds)
+    place, after, kinds_before = _out_of(tight, box), label[tight.slices].copy(), verified[tight.slices].copy()
+    kinds = np.where(inside[tight.slices], kinds_of(given[tight.slices], after), kinds_before)
+    return Patch(place, before[tight.slices].copy(), kinds_before), Patch(place, after, kinds)
 
 
 def skip(region: Region, run: str = "") -> Change:
@@ -168,9 +178,25 @@ def edit(
     return Change(case.id, Action.EDIT, Patch(box, label, verified.astype(np.uint8)), run=run, note=note)
 
 
+def filled(label: NDArray[np.uint8], wanted: NDArray[np.uint8] | int = 0) -> NDArray[np.uint8]:
+    """A label with something else, background by default, where it has none."""
+    return np.where(label == IGNORE, wanted, label).astype(np.uint8)
+
+
 def verify_image(project: Project, case: CaseInfo) -> Change:
-    """The whole mask is right as it looks now."""
+    """The whole mask is right as it looks now. In an image that came without one, the rest is background.
+
+    Raises
+    ------
+    InputError
+        If the image came without a mask and has no label yet.
+    """
     boxes = piece_boxes(case.shape)
+    if case.without_mask and all((project.read_label(case, box) == IGNORE).all() for box in boxes):
+        raise InputError(
+            f"Image {case.name} has no mask yet, so there is nothing to verify; accept what the model proposes, or "
+            "paint, then mark it as right: what is not painted is background then."
+        )
     if len(boxes) == 1:
         return Change(case.id, Action.VERIFY_IMAGE, _verified(project, case, boxes[0])[1])
 
@@ -185,8 +211,9 @@ def verify_image(project: Project, case: CaseInfo) -> Change:
 
 def _verified(project: Project, case: CaseInfo, box: Box) -> tuple[Patch, Patch]:
     """A box before and after all of it is verified."""
-    label, verified = project.read_labels(case, box)
-    return Patch(box, label, verified), Patch(box, label, kinds_of(project.read_given(case, box), label))
+    before, verified = project.read_labels(case, box)
+    label = filled(before) if case.without_mask else before
+    return Patch(box, before, verified), Patch(box, label, kinds_of(project.read_given(case, box), label))
 
 
 def _settle(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from src_core.data.scores import UNLABELLED
 from src_core.review.replay import AS_A_WHOLE, Finding, Outcome, replayed
 from src_core.store.journal import Action
 
@@ -44,6 +45,7 @@ class Outcomes:
         Whose regions are reviewed.
     images : sequence of ImageScore
     regions : sequence of Region
+        With labels.
     """
 
     def __init__(self, project: Project, run: Run, images: Sequence[ImageScore], regions: Sequence[Region]) -> None:
@@ -95,12 +97,13 @@ class Outcomes:
             self._turned_back.discard(record.target)
         elif record.action in _FOLLOWED and self._is_later(record):
             self._take(record, pending)
-        elif record.action in AS_A_WHOLE and record.run == self._run.name:
+        elif record.action in AS_A_WHOLE and record.run == self._run.name and not _gave_first_label(record):
             self._older[record.id] = record
 
     def _is_later(self, record: Record) -> bool:
         image = self._images.get(record.case_id)
-        if image is None or (record.action in AS_A_WHOLE and record.region not in self._regions):
+        known = record.region in self._regions or _gave_first_label(record)
+        if image is None or (record.action in AS_A_WHOLE and not known):
             return False
         return image.row is None or record.id > image.row
 
@@ -122,6 +125,11 @@ class Outcomes:
         else:
             image.settled.add(region.id)
             self._outcomes[record.id] = _as_a_whole(record, region)
+
+
+def _gave_first_label(record: Record) -> bool:
+    """True for a decision on pixels that had no label: it tells nothing of labels, but what the image shows now."""
+    return record.scores.get("kind") == UNLABELLED
 
 
 def _needs_pixels(region: Region, image: _Image) -> bool:

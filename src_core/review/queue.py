@@ -10,16 +10,20 @@ if TYPE_CHECKING:
 
     from src_core.data.scores import Region, RegionKind
 
-Filter = Literal["all", "error", "ambiguous"]
+Filter = Literal["all", "error", "ambiguous", "unlabelled"]
 Order = Literal["worth", "trust", "size", "image"]
 
 ORDERS: dict[Order, Callable[[Region], tuple[float | str, ...]]] = {
-    "worth": lambda region: (-region.score, region.id),
-    "trust": lambda region: (region.trust, region.id),
-    "size": lambda region: (-region.pixels, region.id),
-    "image": lambda region: (region.image, -region.score, region.id),
+    "worth": lambda region: (*region.rank, region.id),
+    "trust": lambda region: (not region.labelled, region.trust, region.id),
+    "size": lambda region: (not region.labelled, -region.pixels, region.id),
+    "image": lambda region: (region.image, *region.rank, region.id),
 }
-"""Ways to sort; ``worth`` is the number of wrong pixels that one decision is expected to settle."""
+"""Ways to sort; ``worth`` is the number of wrong pixels that one decision is expected to settle.
+
+What has no label comes last, unless it goes image by image: a wrong label does harm, a missing one does not, and whole
+images would bury all others by their size. A filter shows it by itself.
+"""
 
 
 class ReviewQueue:
@@ -63,7 +67,7 @@ class ReviewQueue:
 
     @property
     def filter(self) -> Filter:
-        """Kind of regions that are shown: ``all``, ``error`` or ``ambiguous``."""
+        """Kind of regions that are shown: ``all``, ``error``, ``ambiguous`` or ``unlabelled``."""
         return self._filter
 
     @property
@@ -86,14 +90,14 @@ class ReviewQueue:
         return self._by_case.get(case_id, [])
 
     def waiting(self, case_id: int) -> int:
-        """Number of regions of one image that wait for a decision, of both kinds, skipped ones among them."""
+        """Number of regions of one image that wait for a decision, of all kinds, skipped ones among them."""
         return sum(self._waits(region) for region in self.regions_of(case_id))
 
     @property
     def open(self) -> list[Region]:
         """Regions of the shown kind that wait for a decision, in order, skipped ones at the end.
 
-        With :meth:`show_only`, those in their order, of both kinds; with :meth:`look_again`, those that are left of it.
+        With :meth:`show_only`, those in their order, of all kinds; with :meth:`look_again`, those that are left of it.
         """
         if self._open is None and self._again is not None:
             self._open = list(self._again.values())

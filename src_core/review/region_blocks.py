@@ -17,7 +17,17 @@ from skimage.measure import label as connected_components
 
 from src_core.data.case import IGNORE, Box, is_verified
 from src_core.data.scores import ImageScore, Region
-from src_core.review.regions import BAND_ABOVE, BELOW, MIN_PIXELS, disagreements, doubted, rest_sums, rounded_rest
+from src_core.review.regions import (
+    BAND_ABOVE,
+    BELOW,
+    MIN_PIXELS,
+    NO_LABEL,
+    disagreements,
+    doubted,
+    kind_of,
+    rest_sums,
+    rounded_rest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +130,7 @@ class RegionBlocks:
         array, int32, (H, W)
             Numbers that :meth:`numbered` turns into those of the regions, once all was seen.
         """
-        pairs = disagreements(label, proposed, verified)
+        pairs = disagreements(label, proposed, verified, without_mask=self.case.without_mask)
         components = connected_components(pairs, connectivity=2, background=0)
         found = self._measured(box, components, pairs, trust, uncertainty, label, verified)
         open_ = _at_edges(components, box, self.case.shape)
@@ -136,7 +146,7 @@ class RegionBlocks:
         return np.asarray(placed, dtype=np.int32)
 
     def _may_be(self, group: Group) -> bool:
-        return group.pixels >= self.min_pixels and group.seeds > 0
+        return group.pixels >= self.min_pixels and (group.seeds > 0 or group.pair == NO_LABEL)
 
     def _measured(
         self,
@@ -272,7 +282,7 @@ class RegionBlocks:
         regions = [self._region(number, group, read) for number, group in enumerate(kept, start=1)]
         rest = self._rest.copy()
         for group in self._groups.values():
-            if not self._may_be(group):
+            if not self._may_be(group) and group.pair != NO_LABEL:
                 high, high_wrong = group.pixels - group.seeds, group.wrong - group.seeds_wrong
                 rest += [group.seeds, group.seeds_wrong, high, high_wrong, 0]
         quality = ImageScore(
@@ -283,23 +293,24 @@ class RegionBlocks:
             rest=rounded_rest(rest),
             row=row,
         )
-        return sorted(regions, key=lambda region: -region.score), quality
+        return sorted(regions, key=lambda region: region.rank), quality
 
     def _region(self, number: int, group: Group, read: Callable[[str, Box], NDArray[np.generic]]) -> Region:
         given, proposed = divmod(group.pair - 1, 256)
         box = Box(group.start, group.stop)
+        labelled = group.pair != NO_LABEL
         return Region(
-            id=_id_of(self.case.name, box, number, read),
+            id=_id_of(self.case.name, box, number, read, with_proposal=labelled),
             number=number,
             case_id=self.case.id,
             image=self.case.name,
-            kind="ambiguous" if 2 * group.band > group.pixels else "error",
-            score=group.wrong,
+            kind=kind_of(given, group.band, group.pixels),
+            score=group.wrong if labelled else 0.0,
             pixels=group.pixels,
             given=given,
-            proposed=proposed,
+            proposed=proposed if labelled else _most_proposed(box, number, read),
             box=box,
-            trust=1 - group.wrong / group.pixels,
+            trust=1 - group.wrong / group.pixels if labelled else 0.0,
             uncertainty=group.spread / group.pixels,
         )
 
@@ -314,7 +325,17 @@ def _at_edges(components: NDArray[np.integer], box: Box, shape: tuple[int, ...])
     return set(np.unique(np.concatenate(sides)).tolist()) - {0} if sides else set()
 
 
-def _id_of(name: str, box: Box, number: int, read: Callable[[str, Box], NDArray[np.generic]]) -> str:
+def _most_proposed(box: Box, number: int, read: Callable[[str, Box], NDArray[np.generic]]) -> int:
+    """The class that is proposed for most pixels of a region."""
+    counts = np.zeros(256, dtype=np.int64)
+    for strip in _strips(box):
+        counts += np.bincount(read("proposed", strip)[read("regions", strip) == number], minlength=256)
+    return int(counts.argmax())
+
+
+def _id_of(
+    name: str, box: Box, number: int, read: Callable[[str, Box], NDArray[np.generic]], *, with_proposal: bool
+) -> str:
     """As of :func:`~src_core.review.regions.region_id`, from strips of the region."""
     digest = hashlib.blake2b(digest_size=4)
     digest.update(repr((name, list(zip(box.start, box.stop, strict=True)))).encode())
@@ -325,7 +346,7 @@ def _id_of(name: str, box: Box, number: int, read: Callable[[str, Box], NDArray[
         digest.update(np.packbits(bits[:whole]).tobytes())
         over = bits[whole:]
     digest.update(np.packbits(over).tobytes())
-    for strip in _strips(box):
+    for strip in _strips(box) if with_proposal else ():
         digest.update(read("proposed", strip)[read("regions", strip) == number].tobytes())
     return f"{name}#{digest.hexdigest()}"
 

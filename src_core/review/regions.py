@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage.measure import label as connected_components
 
 from src_core.data.case import IGNORE, Box, is_verified
-from src_core.data.scores import ImageScore, Region, RegionKind, Rest
+from src_core.data.scores import UNLABELLED, ImageScore, Region, RegionKind, Rest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +27,9 @@ MIN_PIXELS = 20
 
 BAND_ABOVE = 0.5
 
+NO_LABEL = IGNORE * 256 + IGNORE + 1
+"""Number of the group of pixels that have no label, whatever is proposed for them."""
+
 
 def doubted(
     trust: NDArray[np.float32], label: NDArray[np.uint8], verified: NDArray[np.uint8], below: float = BELOW
@@ -37,14 +40,22 @@ def doubted(
 
 
 def disagreements(
-    label: NDArray[np.uint8], proposed: NDArray[np.uint8], verified: NDArray[np.uint8]
+    label: NDArray[np.uint8],
+    proposed: NDArray[np.uint8],
+    verified: NDArray[np.uint8],
+    *,
+    without_mask: bool = False,
 ) -> NDArray[np.int32]:
     """A number for each pair of label and proposal where they differ and nobody has looked, int32; 0 elsewhere.
 
-    What is connected and has one number is a group of which regions are made.
+    What is connected and has one number is a group of which regions are made. Pixels without a label are in none, as
+    they were left out on purpose; but of an image ``without_mask`` all that have a proposal have :data:`NO_LABEL`.
     """
-    mask = (proposed != label) & (verified == 0) & (label != IGNORE)
-    return np.where(mask, label.astype(np.int32) * 256 + proposed + 1, 0).astype(np.int32, copy=False)
+    unseen = (proposed != label) & (verified == 0)
+    pairs = np.where(unseen & (label != IGNORE), label.astype(np.int32) * 256 + proposed + 1, 0)
+    if without_mask:
+        pairs[unseen & (label == IGNORE)] = NO_LABEL
+    return pairs.astype(np.int32, copy=False)
 
 
 def find_regions(
@@ -63,7 +74,8 @@ def find_regions(
     A group is taken whole, also where its pixels are doubted less: to accept it is to have the outline that the model
     would draw, not a ragged one between the two. One decision settles one region, so its score is the number of wrong
     pixels expected in it, the sum of ``1 - trust``. A region most of which lies in the uncertainty band is an ambiguous
-    boundary, others are probable errors.
+    boundary, others are probable errors. Of an image that came without a mask, what has no label is a region of its
+    own kind, whatever is proposed for it: the whole image as a rule.
 
     Parameters
     ----------
@@ -73,7 +85,7 @@ def find_regions(
     min_pixels : int
         Smaller regions are left out, px.
     below : float
-        Trust below which a label is doubted; without such a pixel a group is no region.
+        Trust below which a label is doubted; without such a pixel a group of labels is no region.
 
     Returns
     -------
@@ -82,10 +94,11 @@ def find_regions(
     numbers : array, int32, (H, W)
         The region's number at its pixels, 0 elsewhere.
     """
-    pairs = disagreements(label, proposed, verified)
+    pairs = disagreements(label, proposed, verified, without_mask=case.without_mask)
     components = connected_components(pairs, connectivity=label.ndim, background=0)
     sizes = np.bincount(components.ravel())
     seeds = np.bincount(components[doubted(trust, label, verified, below)], minlength=len(sizes))
+    seeds[np.unique(components[pairs == NO_LABEL])] = 1
     kept = np.flatnonzero((sizes >= min_pixels) & (seeds > 0))
     kept = kept[kept > 0]
     numbers = np.zeros(len(sizes), dtype=np.int32)
@@ -110,7 +123,7 @@ def find_regions(
         )
         for number, window in enumerate(windows, start=1)
     ]
-    return sorted(regions, key=lambda region: -region.score), numbered
+    return sorted(regions, key=lambda region: region.rank), numbered
 
 
 def _region(
@@ -127,30 +140,47 @@ def _region(
     """Describe one region; ``wrong``, ``spread`` and ``band`` are sums over its pixels."""
     inside = numbered[window] == number
     pixels = int(inside.sum())
-    kind: RegionKind = "ambiguous" if 2 * band > pixels else "error"
     first = np.unravel_index(int(inside.argmax()), inside.shape)
+    given, told = int(label[window][first]), int(proposed[window][first])
+    kind = kind_of(given, band, pixels)
+    if kind == UNLABELLED:
+        told, wrong = int(np.bincount(proposed[window][inside]).argmax()), 0.0
     return Region(
-        id=region_id(case.name, window, inside, proposed[window]),
+        id=region_id(case.name, window, inside, None if kind == UNLABELLED else proposed[window]),
         number=number,
         case_id=case.id,
         image=case.name,
         kind=kind,
         score=wrong,
         pixels=pixels,
-        given=int(label[window][first]),
-        proposed=int(proposed[window][first]),
+        given=given,
+        proposed=told,
         box=Box(tuple(edge.start for edge in window), tuple(edge.stop for edge in window)),
-        trust=1 - wrong / pixels,
+        trust=0.0 if kind == UNLABELLED else 1 - wrong / pixels,
         uncertainty=spread / pixels,
     )
 
 
-def region_id(name: str, window: tuple[slice, ...], inside: NDArray[np.bool_], proposed: NDArray[np.uint8]) -> str:
-    """Name of a region: its image, and a hash over its pixels and the proposal."""
+def kind_of(given: int, band: float, pixels: int) -> RegionKind:
+    """Kind of a region, from the label of its pixels, and how many of them lie in the uncertainty band."""
+    if given == IGNORE:
+        return UNLABELLED
+    return "ambiguous" if 2 * band > pixels else "error"
+
+
+def region_id(
+    name: str, window: tuple[slice, ...], inside: NDArray[np.bool_], proposed: NDArray[np.uint8] | None
+) -> str:
+    """Name of a region: its image, and a hash over its pixels and the proposal.
+
+    Without a proposal over the pixels alone: whoever leaves pixels without a label is not asked again because the model
+    draws them otherwise now.
+    """
     digest = hashlib.blake2b(digest_size=4)
     digest.update(repr((name, [(edge.start, edge.stop) for edge in window])).encode())
     digest.update(np.packbits(inside).tobytes())
-    digest.update(proposed[inside].tobytes())
+    if proposed is not None:
+        digest.update(proposed[inside].tobytes())
     return f"{name}#{digest.hexdigest()}"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from src_core.data.scores import UNLABELLED
 from src_core.errors import InputError, ProjectDamagedError
 from src_core.review.decoys import make_pieces
 from src_core.review.regions import region_id
@@ -135,7 +136,8 @@ def _decided(records: Iterable[Record]) -> list[Record]:
         if record.region and record.action in DECISIONS and record.id not in turned_back:
             last.pop(record.region, None)
             last[record.region] = record
-    return [record for record in last.values() if record.action in COMPARED and "proposed" in record.scores]
+    compared = (record for record in last.values() if record.action in COMPARED and "proposed" in record.scores)
+    return [record for record in compared if record.scores.get("kind") != UNLABELLED]
 
 
 def _stratified(records: Sequence[Record], share: float, rng: np.random.Generator) -> list[Record]:

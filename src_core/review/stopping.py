@@ -154,13 +154,14 @@ class StopEstimator:
     generation : int
         Of the scores that it was made of; when there are others, make another one.
     regions : sequence of Region
+        Those that ask whether a label is wrong; what has no label cannot be.
     """
 
     def __init__(self, project: Project, run: Run, last: int = LAST) -> None:
         self.run = run
         self.last = last
         self.generation = run.generation
-        self.regions, images = run.regions(), run.images()
+        self.regions, images = [region for region in run.regions() if region.labelled], run.images()
         self._outcomes = Outcomes(project, run, images, self.regions)
         self._outcomes.update()
         rests = {image.case_id: scored_rest(project, run, image) for image in images}

@@ -146,7 +146,7 @@ def _fill(
             for info in classes:
                 db.execute("INSERT INTO class VALUES (?, ?, ?, ?)", (info.index, info.name, info.value, info.color))
             for case_id, case in enumerate(cases):
-                _add(db, store, case_id, case, author)
+                write_case(db, store, case_id, case, author)
                 if progress is not None:
                     progress(case.name)
             history.set_applied(db, history.numbers(db)[0])
@@ -156,7 +156,14 @@ def _fill(
         db.close()
 
 
-def _add(db: sqlite3.Connection, store: arrays.ArrayStore, case_id: int, case: NewCase, author: str) -> None:
+def write_case(db: sqlite3.Connection, store: arrays.ArrayStore, case_id: int, case: NewCase, author: str) -> None:
+    """Write rows and arrays of a new case; the caller has opened the transaction.
+
+    Raises
+    ------
+    InputError
+        If image and masks are not of one size.
+    """
     _check(case)
     info = CaseInfo(
         id=case_id,

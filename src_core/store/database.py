@@ -166,6 +166,15 @@ def _upgrade(connection: sqlite3.Connection, *, write: bool) -> None:
         upgrades.upgrade(connection)
 
 
+def file_in(folder: Path) -> tuple[int, int] | None:
+    """What tells the record of a project folder from another file in its place; None when there is none."""
+    try:
+        found = (folder / NAME).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def faults(connection: sqlite3.Connection) -> list[str]:
     """What SQLite finds wrong with the file; empty when it is whole."""
     try:

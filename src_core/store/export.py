@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from src_core.data.case import IGNORE
 from src_core.errors import InputError, storage_errors
 from src_core.io.formats import NEW, usual_format, write, write_new
 from src_core.io.instances import renumbered
-from src_core.io.lazy import LazyArray
+from src_core.io.lazy import LazyArray, runs
 from src_core.io.sources import GRID, grid_of_case, numbers_of
 from src_core.store.export_pixels import as_in_file, file_values, pixels_of
 from src_core.store.staging import Staging
@@ -44,7 +45,7 @@ def export(
     identifiers: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Write ``DIR/WHAT/IMAGE.ext`` for every image.
+    """Write ``DIR/WHAT/IMAGE.ext`` for every image that has it.
 
     Parameters
     ----------
@@ -69,8 +70,9 @@ def export(
     Returns
     -------
     list of Path
-        The files, in the order they were written; each is whole. An image that scores were imported without has no
-        maps, and is proposed as it is.
+        The files, in the order they were written; each is whole. An image without scores has no maps, and is proposed
+        as it is. Of an image that came without a mask no mask is made up: there is a cleaned one once a pixel of it has
+        a label (:func:`without_label` names the others), and a proposed one once it has scores.
 
     Raises
     ------
@@ -99,6 +101,23 @@ def export(
                 if progress is not None:
                     progress(done, total)
     return written
+
+
+def without_label(project: Project) -> list[str]:
+    """Names of the images that came without a mask and have no label yet, so that there is no cleaned mask of them."""
+    open_ = (case for case in project.cases if case.without_mask and not project.is_wholly_verified(case))
+    return [case.name for case in open_ if _is_empty(pixels_of(project, None, case, "cleaned"))]
+
+
+def words_without_label(names: Sequence[str]) -> str:
+    """The same in a sentence; empty when there are none."""
+    if not names:
+        return ""
+    count, more = len(names), f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return (
+        f"No cleaned mask of {count} image{'s' * (count > 1)} that came without one and that nobody decided on: "
+        f"{', '.join(names[:5])}{more}."
+    )
 
 
 def _check_what(what: Sequence[str], format: str) -> None:
@@ -139,14 +158,21 @@ def _export_one(
     for _ in range(_TRIES):
         row, generation = project.version()[0], 0 if run is None else run.generation
         pixels = pixels_of(project, run, case, name)
-        if name in MASKS:
-            written = _write_mask(folder, case, pixels, format, identifiers)
-        else:
+        if name not in MASKS:
             written = _write_map(folder, case, pixels, format)
+        elif case.without_mask and _is_empty(pixels):
+            written = []
+        else:
+            written = _write_mask(folder, case, pixels, format, identifiers)
         same = not project.changed_after(case, row) and (run is None or run.generation == generation)
         if same or not isinstance(pixels, LazyArray):
             return written
     raise InputError(f"Image {case.name} was changed again and again while it was exported; export it again later.")
+
+
+def _is_empty(label: Any) -> bool:
+    """True when there is no label anywhere."""
+    return all((part == IGNORE).all() for _, part in runs(label))
 
 
 def _write_mask(folder: Path, case: CaseInfo, label: Any, format: str, identifiers: bool) -> list[Path]:
@@ -156,7 +182,7 @@ def _write_mask(folder: Path, case: CaseInfo, label: Any, format: str, identifie
     if format != "same":
         return [write_new(folder, case.name, format, values, grid_of_case(case))]
     flat_format = encoding.suffix in (".png", ".jpg", ".jpeg", ".bmp")
-    if encoding.extra.get("new") or (flat_format and values.ndim == 3):  # there was no file, or none that fits
+    if case.without_mask or (flat_format and values.ndim == 3):  # there was no file, or none that fits
         return [write_new(folder, case.name, usual_format(case.shape, grid_of_case(case)), values, grid_of_case(case))]
     values = as_in_file(values, where)
     path = folder / f"{case.name}{encoding.suffix}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from src_core.data.case import Box
 from src_core.errors import ProjectDamagedError
 from src_core.store import database, pieces
-from src_core.store.journal import Action, Change, Patch, Record, unpack
+from src_core.store.journal import BEGINNINGS, Action, Change, Patch, Record, unpack
 
 if TYPE_CHECKING:
     import sqlite3
@@ -207,15 +207,15 @@ def box_of(db: sqlite3.Connection, row: int) -> Box | None:
 
 
 def standing(db: sqlite3.Connection, upto: int) -> set[int]:
-    """Rows of changes that held after row ``upto``: imported masks, and what was done and not turned back by then."""
+    """Rows of changes that held after row ``upto``: how images came, and what was done and not turned back by then."""
     undo: list[int] = []
     redo: list[int] = []
-    imported: set[int] = set()
+    began: set[int] = set()
     with database.reading():
         rows = db.execute("SELECT id, action FROM journal WHERE id <= ? ORDER BY id", (upto,)).fetchall()
     for row, action in rows:
-        if action == Action.IMPORT:
-            imported.add(row)
+        if action in BEGINNINGS:
+            began.add(row)
         elif action == Action.UNDO:
             redo.append(undo.pop())
         elif action == Action.REDO:
@@ -223,7 +223,7 @@ def standing(db: sqlite3.Connection, upto: int) -> set[int]:
         else:
             undo.append(row)
             redo.clear()
-    return {*imported, *undo}
+    return {*began, *undo}
 
 
 def row_pieces(db: sqlite3.Connection, row: int, within: Box | None = None) -> Iterator[tuple[Patch, Patch]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src_core.errors import ProjectDamagedError
+from src_core.errors import InputError, ProjectDamagedError
 from src_core.store import chunks
 
 if TYPE_CHECKING:
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from src_core.data.case import Box
+    from src_core.data.case import Box, CaseInfo
 
 
 class Action(StrEnum):
     """What was done."""
 
     IMPORT = "import"
-    """A trusted mask came with the project."""
+    """A trusted mask came with the image."""
+    ADD = "add"
+    """The image was added to the project after it was made."""
     ACCEPT = "accept"
     KEEP = "keep"
     EDIT = "edit"
@@ -39,6 +41,9 @@ class Action(StrEnum):
 
 DECISIONS = frozenset({Action.ACCEPT, Action.KEEP, Action.CONFIRM, Action.SKIP, Action.UNSURE})
 """Actions that settle a region."""
+
+BEGINNINGS = frozenset({Action.IMPORT, Action.ADD})
+"""How an image came; nothing that a person does turns these back."""
 
 _ZLIB = b"\x78"  # what its blobs begin with; the others begin with the version of blosc, which is 2
 
@@ -148,3 +153,23 @@ def unpack(blob: bytes, box: Box) -> Patch:
             "project.db from a backup."
         ) from error
     return Patch(box, label.copy(), verified.copy())
+
+
+def unpacked(blob: bytes | None, box: Box | None) -> Patch | None:
+    """A blob of a row read back; None where the row changed no pixel."""
+    return None if blob is None or box is None else unpack(blob, box)
+
+
+def check_patch(case: CaseInfo, patch: Patch) -> None:
+    """Refuse a patch that does not lie in its image.
+
+    Raises
+    ------
+    InputError
+    """
+    inside = all(0 <= a < b <= edge for a, b, edge in zip(patch.box.start, patch.box.stop, case.shape, strict=True))
+    if not inside or patch.label.shape != patch.box.shape or patch.verified.shape != patch.box.shape:
+        raise InputError(
+            f"A change of image {case.name} covers {patch.box.start}-{patch.box.stop} with arrays of "
+            f"{patch.label.shape} and {patch.verified.shape}; expected a box inside of {case.shape}."
+        )

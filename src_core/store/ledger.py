@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from src_core.data.case import Verified
 from src_core.errors import ProjectDamagedError
 from src_core.store import database, history
-from src_core.store.journal import DECISIONS, Action
+from src_core.store.journal import BEGINNINGS, DECISIONS, Action
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,6 +50,7 @@ class Ledger:
         self._strokes: dict[int, list[int]] = {}
         self._counts: dict[int, Mapping[Verified, int]] = {}
         self._whole: Counter[int] = Counter()
+        self._added: set[int] = set()
 
     # ---------------------------------------------------------------- questions
 
@@ -106,6 +107,12 @@ class Ledger:
         with self._mutex:
             self.refresh()
             return {case_id for case_id, times in self._whole.items() if times}
+
+    def added(self) -> frozenset[int]:
+        """Cases that were added after the project was made."""
+        with self._mutex:
+            self.refresh()
+            return frozenset(self._added)
 
     def unconfirmed(self, case_id: int) -> list[Box]:
         """Boxes of strokes that stand and that nobody has confirmed; what was painted lies in them."""
@@ -166,7 +173,7 @@ class Ledger:
             else:
                 self._rows[number] = row
                 self._stand(number)
-                if action != Action.IMPORT:
+                if action not in BEGINNINGS:
                     self._undo.append(number)
                     self._redo.clear()
         except IndexError as error:
@@ -179,6 +186,8 @@ class Ledger:
     def _stand(self, number: int) -> None:
         _, case_id, action, region = self._rows[number]
         self._standing.add(number)
+        if action == Action.ADD:
+            self._added.add(case_id)
         if action in _WHOLE:
             self._whole[case_id] += 1
         if action in _STROKES:

@@ -211,8 +211,8 @@ class Masks:
 
     def _catch_up(self) -> None:
         for row in range(self.written + 1, self._committed + 1):
-            case = self._case(history.case_of(self._db, row))
             for patch, relabelled in history.labels_after(self._db, row):
+                case = self._case(history.case_of(self._db, row))
                 self._write(case, patch, NAMES if relabelled else NAMES[1:])
             self._reached(row)
 

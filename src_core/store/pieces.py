@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src_core.data.case import KINDS, Box, around
+from src_core.data.case import Box, around
 from src_core.errors import ProjectDamagedError
 from src_core.store import database
 from src_core.store.chunks import chunk_shape
 from src_core.store.journal import Patch, pack, unpack
+from src_core.store.tables import kind_deltas
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,7 +57,7 @@ class Piece:
         """Pack what a box held before and holds after."""
         pixels = int(np.count_nonzero(old.label != new.label))
         before, after = (pack(patch.label, patch.verified) for patch in (old, new))
-        return cls(new.box, before, after, pixels, kind_deltas(old, new))
+        return cls(new.box, before, after, pixels, kind_deltas(old.verified, new.verified))
 
     def turned(self) -> Piece:
         """The way back."""
@@ -105,12 +106,6 @@ class Total:
     def seal(self) -> str | None:
         """A digest of all pieces; None without any."""
         return None if self.box is None else self._digest.hexdigest()
-
-
-def kind_deltas(old: Patch, new: Patch) -> dict[int, int]:
-    """How many pixels more or fewer there are of each kind of verification."""
-    counts = (np.bincount(patch.verified.ravel(), minlength=KINDS)[:KINDS] for patch in (old, new))
-    return {kind: int(b - a) for kind, (a, b) in enumerate(zip(*counts, strict=True)) if kind and a != b}
 
 
 def piece_boxes(shape: tuple[int, ...], most: int | None = None) -> list[Box]:

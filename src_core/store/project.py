@@ -7,9 +7,10 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from src_core.data.case import Box, CaseInfo, Verified, vouched
+from src_core.data.case import vouched
 from src_core.errors import InputError, MetaDCSegError, ProjectError, ProjectReadOnlyError
 from src_core.store import arrays, database, history, tables
+from src_core.store.adding import sweep
 from src_core.store.journal import Action, Change, Patch, Record
 from src_core.store.ledger import Ledger
 from src_core.store.lock import WriteLock
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from src_core.data.case import Box, CaseInfo, Verified
+    from src_core.store.add import Addition
     from src_core.store.runs import Run
 
 logger = logging.getLogger(__name__)
@@ -69,16 +72,21 @@ class Project:
             raise
 
     def _read(self) -> None:
-        self._place = _place(self.path)
+        self._place = database.file_in(self.path)
         self._arrays = arrays.ArrayStore(self.path / arrays.NAME, "r+" if self.writable else "r")
-        self.classes, self.cases = tables.read(self._db, self.path)
-        self._by_name = {case.name: case for case in self.cases}
-        self._by_id = {case.id: case for case in self.cases}
+        self.classes, cases = tables.read(self._db, self.path)
+        self._take(cases)
+        if self.writable:
+            sweep(self.path, self._by_id)
         self._ledger = Ledger(self._db)
         self._masks = Masks(self._db, self._arrays, self.case, writable=self.writable)
         self._recorder = Recorder(self._db, self._masks, self.case, lambda: self.author)
         if self.writable:
             self._masks.open_for_writing()
+
+    def _take(self, cases: tuple[CaseInfo, ...]) -> None:
+        self.cases = cases
+        self._by_name, self._by_id = {case.name: case for case in cases}, {case.id: case for case in cases}
 
     @classmethod
     def open(cls, path: str | Path, *, write: bool = False, author: str | None = None) -> Project:
@@ -178,6 +186,17 @@ class Project:
         """
         return self._masks.version()
 
+    def added(self) -> frozenset[int]:
+        """Ids of the images that were added after the project was made."""
+        return self._ledger.added()
+
+    def take_added(self) -> bool:
+        """Take up images that another session has added since this one opened the project; True if there are any."""
+        if self.added() <= set(self._by_id):
+            return False
+        self._take(tables.read(self._db, self.path)[1])
+        return True
+
     def verified_counts(self) -> dict[int, Mapping[Verified, int]]:
         """Pixels of each case that somebody has looked at, by how they were verified; the unsure ones among them."""
         return self._ledger.counts()
@@ -215,10 +234,7 @@ class Project:
         return history.record(self._db, row)
 
     def changes(self, case: CaseInfo, within: Box | None = None) -> Iterator[tuple[int, Patch, Patch]]:
-        """Row, pixels before and pixels after of every change of a case, oldest first.
-
-        Those of a large change come box by box, with the same row; of changes that do not meet ``within``, none.
-        """
+        """Row, pixels before and after of the changes of a case, oldest first; large ones come box by box, with one row."""
         return history.patches(self._db, case.id, within=within)
 
     def changed_after(self, case: CaseInfo, row: int) -> bool:
@@ -326,7 +342,7 @@ class Project:
             If the disk is full. When the record could not be written nothing has changed; when it could, the change
             is kept, is read from the record, and applied with the next one or at the next opening.
         """
-        self._require_writable()
+        self.require_writable()
         return self._recorder.commit(change, later=later)
 
     def catch_up(self) -> None:
@@ -335,15 +351,24 @@ class Project:
             if self._open:
                 self._masks.catch_up()
 
+    def add(self, new: Addition) -> None:
+        """Record images whose arrays are written (:mod:`src_core.store.add`), all or none; raises as :meth:`commit`."""
+        self.require_writable()
+        with self._masks.mutex:
+            with database.transaction(self._db, "Nothing was added."):
+                record = new.insert(self._db, self.author)
+            self.take_added()
+            self._masks.committed(record.id, self.case(record.case_id), None, None)
+
     def undo(self, *, later: bool = False) -> Record | None:
         """Turn back the last change that is not turned back yet; None when there is none."""
-        self._require_writable()
+        self.require_writable()
         target = self._ledger.undoable()
         return None if target is None else self._recorder.turn(Action.UNDO, target, later=later)
 
     def redo(self, *, later: bool = False) -> Record | None:
         """Repeat the change that was turned back last; None when there is none."""
-        self._require_writable()
+        self.require_writable()
         target = self._ledger.redoable()
         return None if target is None else self._recorder.turn(Action.REDO, target, later=later)
 
@@ -355,28 +380,20 @@ class Project:
         ProjectDamagedError
             If the given mask or the record of the case is damaged itself.
         """
-        self._require_writable()
+        self.require_writable()
         counts = self._masks.restore(case)
         with database.transaction(self._db, "The record is as it was."):
             tables.set_counts(self._db, case.id, counts)
         self._ledger.reload()
 
-    def _require_writable(self) -> None:
+    def require_writable(self) -> None:
+        """Refuse a project that is open for reading, or is not where it was; errors as of :meth:`commit`."""
         if not self.writable:
             raise ProjectReadOnlyError(
                 f"Project {self.name} is open read-only, so nothing can be changed; open it for writing first."
             )
-        if _place(self.path) != self._place:  # SQLite would go on writing into a file that nobody can find
+        if database.file_in(self.path) != self._place:  # SQLite would go on writing into a file that nobody can find
             raise ProjectError(
                 f"The folder of project {self.name}, {self.path}, was moved, replaced or deleted while it was open, so "
                 "nothing was changed; put it back, or open the project where it is now."
             )
-
-
-def _place(path: Path) -> tuple[int, int] | None:
-    """What tells the folder's record from another file in its place."""
-    try:
-        found = (path / database.NAME).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

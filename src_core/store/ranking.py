@@ -9,6 +9,7 @@ import operator
 import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -54,6 +55,11 @@ class Ranking:
     generation: int
     images: tuple[ImageScore, ...]
     regions: tuple[Region, ...]
+
+    @cached_property
+    def covered(self) -> frozenset[int]:
+        """Ids of the images that were scored."""
+        return frozenset(image.case_id for image in self.images)
 
 
 def write(path: Path, ranking: Ranking) -> None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from src_core.errors import InputError
 from src_core.store import database, history, pieces, tables
-from src_core.store.journal import Action, Change, Patch, pack, unpack
+from src_core.store.journal import Action, Change, Patch, check_patch, pack, unpacked
 from src_core.store.pieces import Piece
 
 if TYPE_CHECKING:
@@ -78,8 +77,7 @@ class Recorder:
         case_id, box, before, after = history.row_patch(self._db, row)
         blob = before if undo else after
         if box is None or blob is not None:
-            patch = None if box is None or blob is None else unpack(blob, box)
-            return self._record(Change(case_id, action, patch), None, target=row)
+            return self._record(Change(case_id, action, unpacked(blob, box)), None, target=row)
         found = (piece.turned() if undo else piece for piece in pieces.read(self._db, row))
         return self._record(Change(case_id, action), found, target=row, later=later)
 
@@ -92,12 +90,12 @@ class Recorder:
         with self._masks.mutex:
             old, before, after, pixels, deltas = None, None, None, 0, dict[int, int]()
             if change.patch is not None:
-                _check_patch(case, change.patch)
+                check_patch(case, change.patch)
                 label, verified = self._masks.read(case, change.patch.box, "label", "verified")
                 old = Patch(change.patch.box, label, verified)
                 before, after = pack(old.label, old.verified), pack(change.patch.label, change.patch.verified)
                 pixels = int(np.count_nonzero(old.label != change.patch.label))
-                deltas = pieces.kind_deltas(old, change.patch)
+                deltas = tables.kind_deltas(old.verified, change.patch.verified)
             with database.transaction(self._db, "Nothing was changed."):
                 record = history.insert(self._db, change, self._author(), before, after, target, pixels)
                 tables.add_counts(self._db, case.id, deltas)
@@ -116,12 +114,3 @@ class Recorder:
                 self._masks.note_applied()
             self._masks.committed_in_pieces(record.id, later=later)
         return record
-
-
-def _check_patch(case: CaseInfo, patch: Patch) -> None:
-    inside = all(0 <= a < b <= edge for a, b, edge in zip(patch.box.start, patch.box.stop, case.shape, strict=True))
-    if not inside or patch.label.shape != patch.box.shape or patch.verified.shape != patch.box.shape:
-        raise InputError(
-            f"A change of image {case.name} covers {patch.box.start}-{patch.box.stop} with arrays of "
-            f"{patch.label.shape} and {patch.verified.shape}; expected a box inside of {case.shape}."
-        )

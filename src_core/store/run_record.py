@@ -6,13 +6,14 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from src_core.config import RANGES, TrainingSettings
-from src_core.errors import FormatError, SettingsError
-from src_core.store.reading import read_object
+from src_core.errors import FormatError, ProjectDamagedError, SettingsError
+from src_core.store.reading import as_object, number_of, read_object, whole_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = "run.schema.json"
+MOST_EPOCHS = 100_000
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -108,3 +109,27 @@ def record_schema() -> dict[str, Any]:
         "required": ["run", "started", "settings"],
         "properties": properties,
     }
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Rows of ``history.jsonl``, one an epoch, as :meth:`~src_core.store.runs.Run.history` gives them; none without it.
+
+    Raises
+    ------
+    ProjectDamagedError
+        If it cannot be read.
+    """
+    rows: list[dict[str, Any]] = []
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    except OSError as error:
+        raise ProjectDamagedError(f"{path} cannot be read ({error}); delete the run, or train a new one.") from error
+    for line in lines[:MOST_EPOCHS]:
+        try:
+            row = as_object(line)
+        except ValueError:
+            break
+        if whole_of(row, "epoch") is None:
+            break
+        rows.append(row | {name: number_of(row, name) for name in ("loss", "val_dice")})
+    return rows

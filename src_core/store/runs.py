@@ -9,8 +9,8 @@ from src_core.data.probabilities import as_probabilities
 from src_core.errors import FormatError, InputError, ProjectDamagedError, storage_errors
 from src_core.store import arrays, chunks, opinion, ranking
 from src_core.store.durable import sync_file, sync_tree
-from src_core.store.reading import as_object, number_of, read_object, text_of, whole_of
-from src_core.store.run_record import settings_of
+from src_core.store.reading import read_object, text_of, whole_of
+from src_core.store.run_record import read_history, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,11 +38,11 @@ LOCK = "lock"
 SCORES = "scores.zarr"
 OLD_SCORES = "scores.zarr.old"
 GENERATION = "generation"
+MADE_BY = "made_by"
 PROBABILITIES = "probabilities"
 HELD_OUT = "held_out"
 """Map of a case's labels by a network of the run that has not learned its verified ones; attribute of its group."""
 
-_MOST_EPOCHS = 100_000
 _ATTEMPTS = 3  # maps may be exchanged for newer ones between finding and reading them
 _UNREADABLE = (OSError, ValueError, MemoryError)
 
@@ -157,23 +157,7 @@ class Run:
 
         What follows a row that is damaged or was cut short is left out.
         """
-        path = self.path / HISTORY
-        rows: list[dict[str, Any]] = []
-        try:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-        except OSError as error:
-            raise ProjectDamagedError(
-                f"{path} cannot be read ({error}); delete the run, or train a new one."
-            ) from error
-        for line in lines[:_MOST_EPOCHS]:
-            try:
-                row = as_object(line)
-            except ValueError:
-                break
-            if whole_of(row, "epoch") is None:
-                break
-            rows.append(row | {name: number_of(row, name) for name in ("loss", "val_dice")})
-        return rows
+        return read_history(self.path / HISTORY)
 
     def images(self) -> list[ImageScore]:
         """Images by how suspect they are, worst first."""
@@ -217,7 +201,7 @@ class Run:
     def _read_stored(self, case_id: int, name: str, box: Box | None = None) -> NDArray[Any]:
         for attempt in range(_ATTEMPTS):
             try:
-                return chunks.ChunkedArray(self._scores() / f"cases/{case_id:06d}" / name).read(box)
+                return chunks.ChunkedArray(self.case_folder(case_id) / name).read(box)
             except _UNREADABLE:
                 if attempt + 1 == _ATTEMPTS:
                     raise
@@ -238,11 +222,20 @@ class Run:
 
     def keeps_probabilities(self, case_id: int) -> bool:
         """True for an image whose probabilities an imported run keeps."""
-        return (self._scores() / f"cases/{case_id:06d}/{PROBABILITIES}").is_dir()
+        return (self.case_folder(case_id) / PROBABILITIES).is_dir()
 
     def covers(self, case_id: int) -> bool:
-        """False for an image that scores were imported without; True for every image of a trained run."""
-        return not self.imported or (self._scores() / f"cases/{case_id:06d}").is_dir()
+        """True for an image that there are scores of; False for one that was added, or handed in none, since."""
+        return self.has_scores and case_id in self._ranking().covered
+
+    def made_by(self) -> dict[str, Any]:
+        """What its maps say of the model that made them (:mod:`src_core.store.score_update`); empty in older runs."""
+        found = self._attributes(self._scores()).get(MADE_BY)
+        return found if isinstance(found, dict) else {}
+
+    def case_folder(self, case_id: int) -> Path:
+        """Where the maps of an image are."""
+        return self._scores() / f"cases/{case_id:06d}"
 
     def second_opinion(self) -> dict[str, float] | None:
         """What cleanlab says of each region: mean probability in [0, 1] that its label is right, by region id.
@@ -281,7 +274,7 @@ class Run:
         ``held_out`` is by a helper that held the case out, ``proposed`` by the network itself when nothing of the case
         was verified before it was scored.
         """
-        return text_of(self._attributes(self._scores() / f"cases/{case_id:06d}"), HELD_OUT)
+        return text_of(self._attributes(self.case_folder(case_id)), HELD_OUT)
 
     def read_held_out(self, case_id: int) -> NDArray[np.uint8]:
         """The labels of that map, uint8 class index, at the image's size.
@@ -372,7 +365,7 @@ class ScoreWriter:
         record = ranking.Ranking(
             generation=self._generation,
             images=tuple(sorted(images, key=lambda image: -image.score)),
-            regions=tuple(sorted(regions, key=lambda region: -region.score)),
+            regions=tuple(sorted(regions, key=lambda region: region.rank)),
         )
         target, old = self._run.path / SCORES, self._run.path / OLD_SCORES
         with storage_errors(target, "The scores before are still there."):

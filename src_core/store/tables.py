@@ -80,6 +80,13 @@ def add_counts(db: sqlite3.Connection, case_id: int, deltas: Mapping[int, int]) 
         )
 
 
+def kind_deltas(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> dict[int, int]:
+    """How many pixels more or fewer there are of each kind of verification."""
+    kinds = [int(kind) for kind in Verified if kind]
+    deltas = {kind: int(np.count_nonzero(new == kind)) - int(np.count_nonzero(old == kind)) for kind in kinds}
+    return {kind: delta for kind, delta in deltas.items() if delta}
+
+
 def digests(db: sqlite3.Connection, case_id: int) -> dict[str, str]:
     """Digests of the arrays of a case that never change; none in projects of version 2 and older."""
     (text,) = db.execute('SELECT digests FROM "case" WHERE id = ?', (case_id,)).fetchone()

@@ -67,7 +67,7 @@ BEGIN SELECT RAISE(ABORT, 'rows of piece are never {name}'); END"""
         for name, event in (("changed", "UPDATE"), ("cut", "DELETE"))
     ),
 )
-"""What a row of the journal changed, box by box, where that is too much for the row itself; since version 5."""
+"""What a row of the journal changed, box by box, where that is too much for the row itself; since version 6."""
 
 STEPS = (
     Step(2, columns=(("journal", "scores"),)),
@@ -85,8 +85,9 @@ STEPS = (
         # without samples nobody looks for items and ratings
         for_readers=("CREATE TEMP TABLE IF NOT EXISTS sample (id, time, author, purpose, run, seed, settings)",),
     ),
+    Step(5),  # rows of the journal that say that an image was added
     Step(
-        5,
+        6,
         statements=_PIECES,
         for_readers=("CREATE TEMP TABLE IF NOT EXISTS piece (id, row, box, pixels, kinds, before, after)",),
     ),

@@ -11,7 +11,7 @@ import numpy as np
 from src_core.errors import ProjectDamagedError, ProjectError
 from src_core.store import tables
 from src_core.store.chunks import band_boxes, strip_boxes
-from src_core.store.journal import Action
+from src_core.store.journal import BEGINNINGS, Action
 from src_core.store.masks import common
 from src_core.store.tables import Digest
 
@@ -99,7 +99,7 @@ def _problems_of_turns(project: Project) -> Iterator[str]:
                 yield f"Row {record.id} of the record turns back or repeats row {record.target}, which was not next."
                 return
             given.append(taken.pop())
-        elif record.action != Action.IMPORT:
+        elif record.action not in BEGINNINGS:
             undo.append(record.id)
             redo.clear()
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from src_core.data.case import IGNORE, vouched
 from src_core.errors import MetaDCSegError
+from src_core.train.intensities import are_hounsfield
 from src_core.train.structures import edges_of
 from src_core.train.tiles import LARGE, LONGER, windows_of
 
@@ -68,6 +69,8 @@ class ProjectFacts:
         Share of labelled pixels that are no background, in [0, 1].
     seconds_a_unit : float or None
         What a unit of work took in the newest run of the project.
+    hounsfield : bool
+        Intensities look like Hounsfield units.
     """
 
     images: int
@@ -77,6 +80,7 @@ class ProjectFacts:
     structure: float | None
     foreground: float
     seconds_a_unit: float | None
+    hounsfield: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +151,7 @@ def project_facts(project: Project) -> ProjectFacts:
         structure=float(np.percentile(edges, 10)) if edges else None,
         foreground=foreground / max(labelled, 1),
         seconds_a_unit=newest,
+        hounsfield=are_hounsfield(project),
     )
 
 
@@ -311,7 +316,7 @@ def _size(facts: ProjectFacts, machine: MachineFacts, settings: TrainingSettings
 
 
 def _notes(facts: ProjectFacts, settings: TrainingSettings) -> list[str]:
-    notes = ["Each image is normalised by itself: clipped at its 0.5 and 99.5 percentiles, zero mean, unit spread."]
+    notes = [_intensities(facts, settings)]
     shrunk = None if facts.structure is None else facts.structure * settings.max_side / max(facts.longest, 1)
     far = facts.axes == 2 and facts.longest > LONGER * settings.max_side
     if settings.tile != "off" and far and shrunk is not None and shrunk < LEAST_STRUCTURE:
@@ -322,7 +327,7 @@ def _notes(facts: ProjectFacts, settings: TrainingSettings) -> list[str]:
     if facts.foreground:
         notes.append(
             f"{100 * facts.foreground:.2g} % of the labelled pixels are foreground; rare classes weigh more among the "
-            "verified pixels by themselves."
+            f"verified pixels, as class_balance ({settings.class_balance:g}) says."
         )
     if settings.method == "metadcseg" and facts.verified_images < 4:
         notes.append(
@@ -330,3 +335,10 @@ def _notes(facts: ProjectFacts, settings: TrainingSettings) -> list[str]:
             "calibrated and runs can be compared."
         )
     return notes
+
+
+def _intensities(facts: ProjectFacts, settings: TrainingSettings) -> str:
+    if settings.intensities == "image" or (settings.intensities == "auto" and not facts.hounsfield):
+        return "Each image is normalised by itself: clipped at its 0.5 and 99.5 percentiles, zero mean, unit spread."
+    why = "As values far below zero look like Hounsfield units, all" if settings.intensities == "auto" else "All"
+    return f"{why} images are clipped and scaled alike, by the 0.5 and 99.5 percentiles of what masks call foreground."

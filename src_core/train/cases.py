@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from src_core.data.case import IGNORE, Verified
+from src_core.data.case import Verified, keep_what_teaches
 from src_core.errors import TrainingError
 from src_core.train.dimensions import working_spacing
 from src_core.train.tile_pool import choose_tiles
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from src_core.data.case import CaseInfo
     from src_core.store.project import Project
     from src_core.train.dimensions import Dimensions
+    from src_core.train.intensities import Intensities
     from src_core.train.tiles import Tiling
 
 
@@ -118,12 +119,19 @@ class CaseSet:
         How large images are cut; None where none is.
     tiles : dict of int to tuple of int
         By case id, the tiles of a large image that are among the cases.
+    known : int or None
+        So many cases, the first ones, are those that a run was trained among; what follows was added to the project
+        later. None where all are.
+    intensities : Intensities or None
+        Scale of all images; None where each has its own.
     """
 
     dimensions: Dimensions = "2d"
     spacing: float = 1.0
     tiling: Tiling | None = None
     tiles: Mapping[int, tuple[int, ...]] = MappingProxyType({})
+    known: int | None = None
+    intensities: Intensities | None = None
 
     def __init__(self, cases: list[WorkCase], classes: int) -> None:
         self.cases = cases
@@ -133,8 +141,16 @@ class CaseSet:
         self.spatial_dims = len(cases[0].shape)
 
     def refresh(self) -> bool:
-        """Take up what was verified meanwhile; True if there was something new."""
+        """Take up what was verified or added meanwhile; True if there was something new."""
         return False
+
+    @property
+    def order(self) -> list[int]:
+        """Ids of the images, in the order of their cases."""
+        return list(dict.fromkeys(case.info.id for case in self.cases))
+
+    def follow(self, order: Iterable[int], tiles: Mapping[int, tuple[int, ...]]) -> None:
+        """Take up images that another process has taken up: its :attr:`order` and ``tiles``."""
 
     def verified_ids(self) -> set[int]:
         """Ids of the cases that hold verified pixels."""
@@ -172,13 +188,21 @@ class WorkingSet(CaseSet):
     tiling : Tiling, optional
         How large images are cut.
     tiles : mapping of int to tuple of int, optional
-        Tiles to take, by case id; chosen by ``seed`` when left out.
+        Tiles to take, by case id; chosen by ``seed`` where they are left out.
+    intensities : Intensities, optional
+        Scale of all images; each has its own when left out.
     seed : int
+    known : sequence of int, optional
+        Ids of the images that a run has, in its order; the others follow. All by name when left out.
+    spacing : float, optional
+        Of volumes that are worked on as a whole, as the run has it.
 
     Attributes
     ----------
     working : Working
     """
+
+    tiles: dict[int, tuple[int, ...]]
 
     def __init__(
         self,
@@ -188,12 +212,17 @@ class WorkingSet(CaseSet):
         *,
         tiling: Tiling | None = None,
         tiles: Mapping[int, tuple[int, ...]] | None = None,
+        intensities: Intensities | None = None,
         seed: int = 0,
+        known: Sequence[int] = (),
+        spacing: float | None = None,
     ) -> None:
         if not project.cases:
             raise TrainingError(f"Project {project.name} has no images; add some before training.")
         self.dimensions = dimensions
-        self.spacing = working_spacing(project.cases, max_side) if dimensions == "3d" else 1.0
+        self.spacing = 1.0
+        if dimensions == "3d":
+            self.spacing = working_spacing(project.cases, max_side) if spacing is None else spacing
         self._project = project
         self._version = project.version()
         self.working = Working(
@@ -202,20 +231,34 @@ class WorkingSet(CaseSet):
             dimensions=dimensions,
             spacing=self.spacing,
             tiling=tiling,
+            intensities=intensities,
         )
-        self.tiling = tiling
-        cut = [] if tiling is None else [case for case in project.cases if tiling.cuts(case)]
-        if tiling is not None:
-            chosen = {case.id: choose_tiles(project, case, tiling, len(cut), seed) for case in cut if not tiles}
-            self.tiles = dict(tiles) if tiles else chosen
+        self.tiling, self.intensities, self._seed = tiling, intensities, seed
+        self.tiles = dict(tiles or {})
         self._readers: dict[int, TileReader] = {}
-        super().__init__([each for case in project.cases for each in self._load(case)], len(project.classes))
+        infos = [project.case(case_id) for case_id in known] or list(project.cases)
+        there = {case.id for case in infos}
+        later = sorted((case for case in project.cases if case.id not in there), key=lambda case: case.id)
+        cases = self._loaded(infos)
+        self.known = len(cases) if known else None
+        super().__init__(cases + self._loaded(later), len(project.classes))
+
+    def _loaded(self, infos: Sequence[CaseInfo]) -> list[WorkCase]:
+        """The cases of some images; tiles of large ones are chosen first, where they are not known."""
+        if self.tiling is not None:
+            cut = sum(map(self.tiling.cuts, self._project.cases))
+            for case in filter(self.tiling.cuts, infos):
+                if case.id not in self.tiles:
+                    self.tiles[case.id] = choose_tiles(self._project, case, self.tiling, cut, self._seed)
+        return [each for case in infos for each in self._load(case)]
 
     def reader(self, case: CaseInfo) -> TileReader:
         """Reads tiles of an image that is cut."""
         assert self.tiling is not None
         if case.id not in self._readers:
-            self._readers[case.id] = TileReader(self._project, case, self.tiling, self.working.channels)
+            self._readers[case.id] = TileReader(
+                self._project, case, self.tiling, self.working.channels, self.intensities
+            )
         return self._readers[case.id]
 
     def _load_tiles(self, case: CaseInfo) -> list[WorkCase]:
@@ -241,11 +284,11 @@ class WorkingSet(CaseSet):
 
     def _labels(self, case: CaseInfo) -> tuple[torch.Tensor, torch.Tensor]:
         label, verified = (self.working.labels(case, values) for values in self._project.read_labels(case))
-        verified[(label == IGNORE) | (verified == Verified.UNSURE)] = Verified.NO
+        keep_what_teaches(case, label, verified)
         return torch.from_numpy(label), torch.from_numpy(verified)
 
     def refresh(self) -> bool:
-        """Read labels and verified masks again if the project has changed since.
+        """Read labels and verified masks again if the project has changed since, and images that were added.
 
         Returns
         -------
@@ -268,4 +311,18 @@ class WorkingSet(CaseSet):
                 case.label_X, case.verified_X = (
                     (label, verified) if case.at is None else (label[case.at], verified[case.at])
                 )
+        self._project.take_added()
+        self._append(sorted({case.id for case in self._project.cases} - set(self.order)))
         return True
+
+    def follow(self, order: Iterable[int], tiles: Mapping[int, tuple[int, ...]]) -> None:
+        """Take up images that another process has taken up: its :attr:`order` and ``tiles``."""
+        self._project.take_added()
+        self.tiles.update(tiles)
+        there = set(self.order)
+        self._append([case_id for case_id in order if case_id not in there])
+
+    def _append(self, ids: Iterable[int]) -> None:
+        """Load images behind the others, so that each of those keeps its position."""
+        self.cases += self._loaded([self._project.case(case_id) for case_id in ids])
+        self.groups = groups_of(self.cases)

@@ -27,6 +27,7 @@ from src_core.store.reading import as_object
 from src_core.train.cases import WorkingSet
 from src_core.train.checkpoint_header import OPTIMIZER_STATE, check_header, check_shapes, check_tensor
 from src_core.train.dimensions import NEIGHBOURS
+from src_core.train.intensities import intensities_of
 from src_core.train.tiles import tiling_of
 from src_core.train.working import Working
 
@@ -62,15 +63,46 @@ def working_of(header: dict[str, Any]) -> Working:
         dimensions=dimensions,
         spacing=float(header.get("working_spacing", 1.0)),
         tiling=tiling_of(header.get("tiling")),
+        intensities=intensities_of(header.get("intensities")),
     )
 
 
 def working_set(project: Project, header: dict[str, Any]) -> WorkingSet:
-    """The images of a project as a run learned from them, the same tiles of large ones."""
+    """The images of a project as a run learned from them, the same tiles of large ones; added ones follow.
+
+    Raises
+    ------
+    CheckpointError
+        If the run is of another project.
+    """
     settings = TrainingSettings.from_mapping(header["settings"])
     tiles = {int(case): tuple(numbers) for case, numbers in header.get("tiles", {}).items()}
-    tiling = tiling_of(header.get("tiling"))
-    return WorkingSet(project, settings.max_side, dimensions_of(header), tiling=tiling, tiles=tiles, seed=settings.seed)
+    return WorkingSet(
+        project,
+        settings.max_side,
+        dimensions_of(header),
+        tiling=tiling_of(header.get("tiling")),
+        tiles=tiles,
+        intensities=intensities_of(header.get("intensities")),
+        seed=settings.seed,
+        known=order_of(project, header),
+        spacing=float(header.get("working_spacing", 1.0)),
+    )
+
+
+def order_of(project: Project, header: dict[str, Any]) -> tuple[int, ...]:
+    """Ids of the images that a run has, in its order; checkpoints of older versions have all that were not added.
+
+    Raises
+    ------
+    CheckpointError
+        If the project lacks one of them, or has others that were not added.
+    """
+    ids, added = [case.id for case in project.cases], project.added()
+    order = header.get("cases", [case_id for case_id in ids if case_id not in added])
+    if set(order) - set(ids) or set(ids) - set(order) - added:
+        raise CheckpointError("The checkpoint of this run is of another project; train a new run.")
+    return tuple(order)
 
 
 def save(learner: Learner, folder: Path, epoch: int) -> Path:
@@ -103,7 +135,9 @@ def save(learner: Learner, folder: Path, epoch: int) -> Path:
         "working_spacing": learner.working_spacing,
         "window": learner.window,
         "tiling": None if learner.data.tiling is None else learner.data.tiling.as_mapping(),
+        "cases": learner.data.order,
         "tiles": {str(case): list(numbers) for case, numbers in learner.data.tiles.items()},
+        "intensities": None if (scale := learner.data.intensities) is None else scale.as_mapping(),
         "settings": asdict(learner.settings),
         "learned": None if learner.learned is None else sorted(learner.learned | learner.data.verified_ids()),
     }
@@ -271,7 +305,7 @@ def _restore(learner: Learner, tensors: dict[str, torch.Tensor]) -> None:
     _restore_networks(learner, tensors)
     for number, twin in enumerate(learner.twins):
         _restore_networks(twin, _below(tensors, f"twin{number}/"))
-    for index, values in enumerate(learner.weigher.memory.maps):
+    for index, values in enumerate(learner.weigher.memory.maps[: learner.data.known]):
         kept = tensors[f"memory/{index}"]
         if kept.shape != values.shape or kept.dtype != values.dtype:
             raise ValueError(f"image {index} has another size")

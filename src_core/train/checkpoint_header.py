@@ -12,6 +12,7 @@ from src_core.meta.judge import FEATURES
 from src_core.networks.registry import build_network
 from src_core.store.reading import number_of, whole_of
 from src_core.store.run_record import settings_of
+from src_core.train.intensities import intensities_of
 from src_core.train.tiles import tiling_of
 
 if TYPE_CHECKING:
@@ -45,11 +46,14 @@ def check_header(header: dict[str, Any]) -> None:
     _require(len(folds) in (0, 2) and len(header["twin_steps"]) == len(folds), "twin_steps")
     _require(len(header["given_weights"]) == len(folds) + 1, "given_weights")
     _require(header.get("learned") is None or _wholes(header["learned"]), "learned")
+    _require(_wholes(header.get("cases", [])), "cases")
     _check_judge(header)
     tiles = header.get("tiles", {})
     sound = isinstance(tiles, dict) and all(key.isdecimal() and _wholes(values) for key, values in tiles.items())
     _require(sound and isinstance(header.get("tiling"), dict | None), "tiles")
     tiling_of(header.get("tiling"))
+    _require(isinstance(header.get("intensities"), dict | None), "intensities")
+    intensities_of(header.get("intensities"))
     try:
         settings_of(header, "its header")
     except MetaDCSegError as error:

@@ -81,7 +81,8 @@ class Side:
         cases = [as_unverified(case) if index in held_out else case for index, case in enumerate(data.cases)]
         settings = learner.settings
         self.groups = data.groups
-        self.sampler = Sampler(cases, patch_shape(settings, [case.shape for case in cases]))
+        crop = learner.window or patch_shape(settings, [case.shape for case in cases])
+        self.sampler = Sampler(cases, crop)  # of volumes what the network was made for, whatever was added since
         self.roles: Roles = assign_roles(cases, split=settings.split_verified and settings.method == "metadcseg")
 
     def verified(

@@ -81,7 +81,7 @@ def _what_is_allowed(data: CaseSet, settings: TrainingSettings) -> Plan:
     summary = data.verified_summary()
     counts = _class_counts(data)
     corrected_weight = _corrected_weight(summary)
-    weights = torch.from_numpy(_class_weights(counts))
+    weights = torch.from_numpy(_class_weights(counts, settings.class_balance))
     pixels, images = summary["pixels"], summary["images"]
     present = int((counts > 0).sum())
     if pixels < settings.min_verified:
@@ -128,14 +128,14 @@ def _class_counts(data: CaseSet) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 
 def _class_weights(
-    counts: np.ndarray[tuple[int], np.dtype[np.int64]],
+    counts: np.ndarray[tuple[int], np.dtype[np.int64]], power: float
 ) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Square root of the inverse class frequency, clipped to [0.2, 5]; 1 for a class that was not seen."""
+    """A power of the inverse class frequency, clipped to [0.2, 5]; 1 for a class that was not seen."""
     total, classes = counts.sum(), max(len(counts), 2)
     weights = np.ones(classes, dtype=np.float32)
     seen = np.flatnonzero(counts)
     if total and len(seen):
-        weights[seen] = np.clip(np.sqrt(total / (len(seen) * counts[seen])), 0.2, 5)
+        weights[seen] = np.clip((total / (len(seen) * counts[seen])) ** power, 0.2, 5)
     return weights
 
 

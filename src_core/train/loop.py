@@ -133,8 +133,10 @@ class Loop:
         return not (self.control.stopping or self.control.finishing)
 
     def _refresh(self) -> None:
-        """Take up what was verified since the last epoch."""
+        """Take up what was verified or added since the last epoch."""
         if self._ranks.refresh(self.data) or self._plan is None:
+            for each in (self.learner, *self.learner.twins):
+                each.weigher.memory.grow([case.shape for case in self.data.cases])
             self._plan = make_plan(self.data, self.settings)
             plan = self._plan
             told = {"boundary_offset": plan.boundary_offset, "classes": list(plan.class_pixels)}

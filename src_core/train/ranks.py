@@ -141,9 +141,12 @@ class Ranks:
                 setattr(case, name, values)
 
     def refresh(self, data: CaseSet) -> bool:
-        """Take up what was verified meanwhile, at all ranks the same; True if there was something new."""
+        """Take up what was verified or added meanwhile, at all ranks the same; True if there was something new."""
         changed = bool(self.told(data.refresh() if self.first else None))
-        if changed:
+        if changed and not self.alone:
+            order, tiles = self.told([data.order, list(data.tiles.items())] if self.first else None)
+            if not self.first:
+                data.follow(order, {case: tuple(numbers) for case, numbers in tiles})
             self.share_labels(data)
         return changed
 

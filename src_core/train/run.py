@@ -25,6 +25,7 @@ from src_core.train import checkpoint
 from src_core.train.cases import WorkingSet
 from src_core.train.device import choose_device, describe
 from src_core.train.dimensions import choose_dimensions
+from src_core.train.intensities import choose_intensities
 from src_core.train.learner import Learner
 from src_core.train.loop import Loop
 from src_core.train.preview import write_previews
@@ -251,7 +252,19 @@ class _Session:
             dimensions = checkpoint.dimensions_of(header)
         uncut = header is not None and self.settings.tile == "auto"
         tiling = None if uncut else choose_tiling(self.settings, self.project)
-        return WorkingSet(self.project, self.settings.max_side, dimensions, tiling=tiling, seed=self.settings.seed)
+        before = None if header is None else checkpoint.working_of(header)
+        # the network that is gone on from knows its scale
+        intensities = choose_intensities(self.settings, self.project) if before is None else before.intensities
+        return WorkingSet(
+            self.project,
+            self.settings.max_side,
+            dimensions,
+            tiling=tiling,
+            intensities=intensities,
+            seed=self.settings.seed,
+            known=() if header is None else checkpoint.order_of(self.project, header),
+            spacing=before.spacing if before is not None and before.dimensions == dimensions else None,
+        )
 
     def _before(self, source: str) -> dict[str, Any]:
         """What run.json says of the run that this one starts from."""
@@ -265,6 +278,7 @@ class _Session:
             "settings": json.loads(self.settings.to_json()),
             "dimensions": data.dimensions,
             "tiling": None if data.tiling is None else data.tiling.as_mapping(),
+            "intensities": None if (scale := data.intensities) is None else scale.as_mapping(),
             "project": {
                 "images": len(self.project.cases),
                 "classes": [info.name for info in self.project.classes],

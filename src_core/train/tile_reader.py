@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from src_core.data.case import IGNORE, Verified
+from src_core.data.case import keep_what_teaches
+from src_core.train.intensities import Intensities
 from src_core.train.tiles import windows_of
 
 if TYPE_CHECKING:
@@ -41,24 +42,30 @@ class TiledImage:
     tiling : Tiling
     channels : int
         Of the image of the project that has most.
+    intensities : Intensities, optional
+        Of all images of the project, instead of those of this one.
     """
 
     def __init__(
-        self, read: Callable[[Box], NDArray[Any]], shape: tuple[int, ...], tiling: Tiling, channels: int
+        self,
+        read: Callable[[Box], NDArray[Any]],
+        shape: tuple[int, ...],
+        tiling: Tiling,
+        channels: int,
+        intensities: Intensities | None = None,
     ) -> None:
         self._read, self._tiling, self._channels = read, tiling, channels
-        windows = windows_of(shape, OVERVIEW, OVERVIEWS)
-        seen = np.concatenate([np.ravel(read(box)) for box in windows]).astype(np.float32)
-        self._low, self._high = np.percentile(seen, (0.5, 99.5)).astype(np.float32)
-        seen = np.clip(seen, self._low, self._high)
-        self._mean = np.float32(seen.mean())
-        self._spread = np.float32(max(float(seen.std()), 1e-6))
+        self._intensities = intensities or self._of_windows(shape)
+
+    def _of_windows(self, shape: tuple[int, ...]) -> Intensities:
+        seen = [np.ravel(self._read(box)) for box in windows_of(shape, OVERVIEW, OVERVIEWS)]
+        return Intensities.of(np.concatenate(seen).astype(np.float32))
 
     def image(self, box: Box) -> NDArray[np.float32]:
         """A box of the image, ``(I, X)``, normalised; px of the image, starting at a multiple of the step."""
         values = np.asarray(self._read(box), dtype=np.float32)
         values = values[..., None] if values.ndim == len(box.start) else values
-        values = (np.clip(values, self._low, self._high) - self._mean) / self._spread
+        values = self._intensities.applied(values)
         if values.shape[-1] < self._channels:
             values = np.repeat(values[..., :1], self._channels, axis=-1)
         return block_means(np.ascontiguousarray(np.moveaxis(values, -1, 0)), self._tiling.step)
@@ -75,10 +82,19 @@ class TileReader(TiledImage):
     tiling : Tiling
     channels : int
         Of the image of the project that has most.
+    intensities : Intensities, optional
+        Of all images of the project, instead of those of this one.
     """
 
-    def __init__(self, project: Project, case: CaseInfo, tiling: Tiling, channels: int) -> None:
-        super().__init__(lambda box: project.read_image(case, box), case.shape, tiling, channels)
+    def __init__(
+        self,
+        project: Project,
+        case: CaseInfo,
+        tiling: Tiling,
+        channels: int,
+        intensities: Intensities | None = None,
+    ) -> None:
+        super().__init__(lambda box: project.read_image(case, box), case.shape, tiling, channels, intensities)
         self._project, self.case = project, case
 
     def given(self, box: Box) -> NDArray[np.uint8]:
@@ -88,7 +104,7 @@ class TileReader(TiledImage):
     def labels(self, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Current label and how it was verified, uint8, ``(X)``; what teaches nothing counts as not verified."""
         label, verified = (centres(values, self._tiling.step) for values in self._project.read_labels(self.case, box))
-        verified[(label == IGNORE) | (verified == Verified.UNSURE)] = Verified.NO
+        keep_what_teaches(self.case, label, verified)
         return label, verified
 
 

@@ -17,6 +17,7 @@ from src_core.data.case import Box
 from src_core.data.slices import slice_axis
 from src_core.train.augment import sample
 from src_core.train.dimensions import NEIGHBOURS, volume_shape
+from src_core.train.intensities import Intensities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +37,9 @@ def work_shape(shape: tuple[int, ...], max_side: int) -> tuple[int, int]:
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def normalise(image: NDArray[np.generic], channels: int, axes: int = 2) -> NDArray[np.float32]:
+def normalise(
+    image: NDArray[np.generic], channels: int, axes: int = 2, intensities: Intensities | None = None
+) -> NDArray[np.float32]:
     """Image as ``(channels, X)``, clipped at the 0.5 and 99.5 percentiles, zero mean, unit spread.
 
     A volume is normalised as one. A grey image is repeated over the channels when others of the project have colour.
@@ -47,12 +50,12 @@ def normalise(image: NDArray[np.generic], channels: int, axes: int = 2) -> NDArr
     channels : int
     axes : int
         Space axes.
+    intensities : Intensities, optional
+        Of all images of a project, instead of those of this one.
     """
     values = np.asarray(image, dtype=np.float32)
     values = values[..., None] if values.ndim == axes else values
-    low, high = np.percentile(values, (0.5, 99.5))
-    values = np.clip(values, low, high)
-    values = (values - values.mean()) / max(float(values.std()), 1e-6)
+    values = (intensities or Intensities.of(values)).applied(values)
     if values.shape[-1] < channels:
         values = np.repeat(values[..., :1], channels, axis=-1)
     return np.ascontiguousarray(np.moveaxis(values, -1, 0), dtype=np.float32)
@@ -103,6 +106,8 @@ class Working:
         Edge of a voxel of a volume that is left whole.
     tiling : Tiling or None
         What large images are cut by; their working resolution is that of the tiles.
+    intensities : Intensities or None
+        Scale of all images; None where each has its own.
     """
 
     channels: int
@@ -110,6 +115,7 @@ class Working:
     dimensions: Dimensions = "2d"
     spacing: float = 1.0
     tiling: Tiling | None = None
+    intensities: Intensities | None = None
 
     @property
     def input_channels(self) -> int:
@@ -134,7 +140,7 @@ class Working:
 
     def images(self, grid: OnGrid, image: NDArray[np.generic]) -> list[Tensor]:
         """What the network sees of an image: all of it, or its slices one by one; ``(I, X)`` each."""
-        values = normalise(image, self.channels, len(grid.shape))
+        values = normalise(image, self.channels, len(grid.shape), self.intensities)
         shape = self.shape(grid)
         if not self.cuts(grid):
             return [torch.from_numpy(resize_image(values, shape))]

@@ -64,6 +64,8 @@ class Scoring(NamedTuple):
     device : str
     threads : int
         As in the settings; 0 are as many as Dask gives to the worker.
+    kept : tuple of int
+        Ids of images whose scores stay as they are.
     """
 
     project: str
@@ -71,10 +73,11 @@ class Scoring(NamedTuple):
     token: str
     device: str
     threads: int
+    kept: tuple[int, ...] = ()
 
 
 def score_part(scoring: Scoring, position: int) -> ScoredCase:
-    """Score one image or volume of the project, by its place there."""
+    """Score one image or volume of the project, by its place among those that are to be scored."""
     with _at_work(scoring) as (project, ready):
         return ready.score(project, position)
 
@@ -90,7 +93,7 @@ def _at_work(scoring: Scoring) -> Iterator[tuple[Project, RunScorer]]:
         if scoring.token not in _ready:
             _ready.clear()
             run = project.run(scoring.run, scored=False, trained=True)
-            _ready[scoring.token] = RunScorer(project, run, device=scoring.device)
+            _ready[scoring.token] = RunScorer(project, run, device=scoring.device, kept=scoring.kept)
         yield project, _ready[scoring.token]
 
 

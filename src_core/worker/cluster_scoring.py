@@ -7,10 +7,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from src_core.errors import InputError
-from src_core.infer.score import ScoredCase, collect
+from src_core.infer.score import ScoredCase, collect, model_of
 from src_core.messages import Message
 from src_core.store.project import Project
 from src_core.store.run_files import held
+from src_core.store.score_update import ScoreUpdate, to_keep
 from src_core.train import checkpoint
 from src_core.worker.cluster import Cluster, connected
 from src_core.worker.cluster_part import Scoring, score_part
@@ -37,6 +38,7 @@ def score_on_cluster(
     address: str,
     device: str = "auto",
     threads: int = 0,
+    everything: bool = False,
     listener: Callable[[Message], None],
     control: Control | None = None,
 ) -> int:
@@ -44,7 +46,7 @@ def score_on_cluster(
 
     Parameters
     ----------
-    project_path, run_name, listener, control
+    project_path, run_name, everything, listener, control
         As there.
     address : str
         Of the Dask scheduler.
@@ -72,13 +74,16 @@ def score_on_cluster(
         if cluster.notice:
             listener(Message("notice", {"text": cluster.notice}))
 
-        scoring = Scoring(str(folder), run.name, cluster.token, device, threads)
+        made_by = model_of(run)
+        kept = frozenset() if everything else to_keep(run, made_by, project.cases)
+        scoring = Scoring(str(folder), run.name, cluster.token, device, threads, tuple(sorted(kept)))
 
         def begin(position: int) -> Future:
             return cluster.submit(score_part, scoring, position, name=f"score-{position}")
 
-        count = len(project.cases)
-        return collect(project, run, spread(cluster, begin, count), count, listener=listener, control=control)
+        count = len(project.cases) - len(kept)
+        update, scored = ScoreUpdate(run, made_by, kept), spread(cluster, begin, count)
+        return collect(project, run, update, scored, count, listener=listener, control=control)
 
 
 def _refuse_tiles(project: Project, run: Run) -> None:

@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from src_core.config import TrainingSettings
@@ -26,12 +27,13 @@ from src_core.worker.mailbox import Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 NICENESS = 10
 """The window keeps its share of the processor: measured, a niced neighbour does not make it later."""
+
+_AUTOGROUP = Path("/proc/self/autogroup")
 
 
 class _Speaker:
@@ -117,8 +119,14 @@ class _Ear:
 
 
 def _lower_priority() -> None:
+    """Be nice, and so is the session that this process leads: Linux shares the processor among sessions first."""
     if hasattr(os, "nice"):
         os.nice(NICENESS)
+    if _AUTOGROUP.exists():
+        try:
+            _AUTOGROUP.write_text(str(NICENESS), encoding="ascii")
+        except OSError:
+            logger.info("The priority of the session cannot be lowered.", exc_info=True)
 
 
 def _work(project: str, run: str | None, start: Message, control: Control, say: _Speaker) -> None:

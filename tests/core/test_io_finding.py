@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from src_core.cli import main
-from src_core.data.case import IGNORE
+from src_core.data.case import IGNORE, Box
 from src_core.errors import InputError, PairingError
 from src_core.io.finding import find
 from src_core.io.formats import read, write_new
 from src_core.io.picture import Grid
+from src_core.review import decisions
 from src_core.store.create import create_from_folders
 from src_core.store.export import export
 from src_core.store.project import Project
@@ -124,13 +125,16 @@ def test_images_without_masks_have_no_label_and_get_files_of_their_own(tmp_path,
     assert main(words) == 2
     assert "b.nii.gz has no mask" in capsys.readouterr().err
     assert main([*words, "--unlabelled"]) == 0
-    with Project.open(tmp_path / "p") as project:
+    with Project.open(tmp_path / "p", write=True) as project:
         a, b = project.cases
         assert (project.read_label(a) != IGNORE).all()
         assert (project.read_label(b) == IGNORE).all()
+        (one,) = export(project, tmp_path / "out", ["cleaned"])  # none is made up
+        box = Box((0, 0, 0), (1, 1, 1))
+        project.commit(decisions.edit(project, b, box, np.ones(box.shape, np.uint8)))
         one, two = export(project, tmp_path / "out", ["cleaned"])
     assert np.allclose(nibabel.load(two).affine, AFFINE)
-    assert not nibabel.load(two).get_fdata().any()
+    assert nibabel.load(two).get_fdata().sum() == 1
     assert np.array_equal(nibabel.load(one).get_fdata(), nibabel.load(tmp_path / "masks" / "a.nii.gz").get_fdata())
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from scipy import ndimage
 
 from src_core.config import preset
-from src_core.data.case import CaseInfo
+from src_core.data.case import CaseInfo, MaskEncoding
 from src_core.data.noise import grow_or_shrink
 from src_core.infer.score import Scorer
 from src_core.meta.judge import Judge
@@ -26,6 +26,7 @@ from src_core.train.loop import Loop
 from src_core.train.run import train
 from src_core.train.warmup import has_flattened, rise
 
+ENCODING = MaskEncoding(suffix=".png", dtype="uint8", values={0: 0, 1: 1})
 PLAIN = {"mask_offsets": False, "guided": False}
 
 
@@ -198,7 +199,7 @@ def test_an_object_that_nobody_drew_becomes_a_suspect_region(tiny):
     case = data.cases[-1]
     empty = np.zeros(case.shape, np.uint8)
     maps = Scorer(loop.learner, data.cases).maps([len(data.cases) - 1], empty, empty)
-    info = CaseInfo(id=0, name="case", shape=case.shape, channels=1, spacing=(1.0, 1.0), encoding=None)
+    info = CaseInfo(id=0, name="case", shape=case.shape, channels=1, spacing=(1.0, 1.0), encoding=ENCODING)
     regions, _ = find_regions(
         info, trust=maps.trust, uncertainty=maps.uncertainty, label=empty, proposed=maps.proposed, verified=empty
     )

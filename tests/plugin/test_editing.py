@@ -35,6 +35,9 @@ class Scores:
     def read_map(self, case_id, name, box=None):
         return self.maps[name][... if box is None else box.slices]
 
+    def covers(self, case_id):
+        return True
+
 
 def region_of(case_id, box, number=1):
     return Region(
@@ -467,3 +470,9 @@ def test_slow_depends_on_what_is_edited(tmp_path):
         assert not desk.slow(Request(tool="grow"))
         assert desk.slow(Request(tool="grow", scope="image"))
         assert not desk.slow(Request(tool="take_lasso"))
+
+
+def test_an_image_that_came_later_has_no_proposal_until_it_is_scored(desk):
+    desk.run.covers = lambda _case_id: False
+    with pytest.raises(InputError, match="not scored yet; press 'Score new images' on the tab Project"):
+        desk.work(Request(tool="take_lasso", lasso=lasso_of(20, 20, 50, 60)))

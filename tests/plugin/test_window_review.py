@@ -13,7 +13,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_metadcseg.layers.overlays import OVERLAYS
-from napari_metadcseg.layers.scene import painted_box, painted_label
+from napari_metadcseg.layers.strokes import painted_box, painted_label
 from src_core.data.case import Box
 from src_core.store.project import Project
 from src_core.worker.states import WorkerState
@@ -181,16 +181,59 @@ def scored(make_project, phantoms):
 
 def test_overlays_have_switches_and_legends(window, scored):
     window.open_project(scored)
-    names = {layer.name for layer in window.viewer.layers}
-    there = [overlay for overlay in OVERLAYS if overlay.key != "cleanlab"]  # nobody asked for a second opinion
-    assert {"image", "label", "proposal", "region", *(overlay.title for overlay in there)} <= names
-    assert "second opinion" not in names
-    for overlay in there:
-        box = window.review_panel.legend.boxes[overlay.key]
-        layer = window.viewer.layers[overlay.title]
-        assert layer.visible == box.isChecked()
-        click(box)
-        assert layer.visible == box.isChecked()
+    layers = window.viewer.layers
+    assert {layer.name for layer in layers} == {"image", "label", "trust", "proposal", "region"}
+    boxes = window.review_panel.legend.boxes
+    assert not boxes["cleanlab"].isEnabled()  # nobody asked for a second opinion
+    active = layers.selection.active
+    for overlay in OVERLAYS:
+        box = boxes[overlay.key]
+        if overlay.key == "cleanlab":
+            continue
+        assert box.isEnabled()
+        if not box.isChecked():
+            box.click()
+        layer = layers[overlay.title]
+        assert layer.visible
+        assert layer.data.shape == window.controller.case.shape
+        box.click()
+        assert not layer.visible
+        assert layers.selection.active is active
+
+
+def test_an_overlay_that_is_hidden_is_brought_up_to_date_when_it_is_seen_again(window, scored):
+    window.open_project(scored)
+    first = window.controller.case.id
+    layer, box = window.viewer.layers["trust"], window.review_panel.legend.boxes["trust"]
+    seen = layer.data.copy()
+    box.click()
+    window.controller.show(next(case.id for case in window.controller.project.cases if case.id != first))
+    assert layer.data.shape == (1, 1)  # nothing of the image before is left
+    layer.visible = True  # by napari's own list
+    np.testing.assert_array_equal(layer.data, window.controller.read_map("trust"))
+    assert not np.array_equal(layer.data, seen)
+    window.controller.show(first)
+    np.testing.assert_array_equal(layer.data, seen)
+
+
+def test_new_scores_are_drawn_layer_by_layer_and_leave_the_brush_alone(window, make_project, phantoms, qtbot):
+    path = make_project(6, trusted=2)
+    window.open_project(path)
+    layers = window.viewer.layers
+    assert {layer.name for layer in layers} == {"image", "label"}
+    layers["label"].mode = "paint"
+    add_scores(path, {slice_.name: slice_.truth for slice_ in phantoms})
+    window.controller.review.take_scores()
+    window.controller._refresh()
+    assert "trust" not in layers  # not in the turn that brings the scores
+    qtbot.waitUntil(lambda: "proposal" in layers)
+    np.testing.assert_array_equal(layers["trust"].data, window.controller.read_map("trust"))
+    assert layers.selection.active is layers["label"]
+    assert layers["label"].mode == "paint"
+
+
+def test_a_layer_that_was_removed_comes_back_with_the_next_image(window, scored):
+    window.open_project(scored)
     window.viewer.layers.remove("trust")  # a person may; the next image brings it back
     window.controller.next()
     window.controller.next()

@@ -22,6 +22,7 @@ from src_core.data.case import Box, ClassInfo
 from src_core.data.scores import ImageScore, Region
 from src_core.review import decisions
 from src_core.store import chunks, create, durable, export, pieces
+from src_core.store.add import add_cases
 from src_core.store.journal import Action, Change, Patch
 from src_core.store.project import Project
 from src_core.store.runs import ScoreWriter
@@ -96,6 +97,10 @@ def work(order: dict[str, Any], say: int) -> None:
     if what == "create":
         create.build_project(path, cases("a", 1), CLASSES, author="child").close()
         os.write(say, b".")
+    elif what == "add":
+        with Project.open(path, write=True, author="child") as project:
+            add_cases(project, cases("xy", 2))
+            os.write(say, b".")
     elif what == "score":
         score(path, order["value"])
         os.write(say, b".")

@@ -121,6 +121,34 @@ def test_making_a_project_killed_at_every_step(server, quick_folder):
     assert [left.name for left in path.parent.iterdir()] == [path.name]
 
 
+def test_adding_images_killed_at_every_step(server, template):
+    """The project is as it was, or has all of them; what was done before can still be turned back."""
+    before = state(copied(template, "0"), write=True)
+    sizes = set()
+    for path, ended in killed_at_every_step(server, lambda: copied(template, "work"), "add"):
+        with Project.open(path) as project:  # who only reads sees the one or the other, too
+            count = len(project.cases)
+        found = state(path, write=True)
+        assert count in ((4,) if ended["said"] else (2, 4))
+        rows = [row[1] for row in found[1]]
+        if count == 2:
+            assert found == before
+        else:
+            assert rows[:3] == ["import", "add", "add"]
+            assert found[1][3:] == before[1]
+            assert found[3] == before[3]  # undo and redo
+            assert found[0][: len(before[0])] == before[0]
+        left = {folder.name for folder in (path / "arrays.zarr/cases").iterdir() if folder.is_dir()}
+        assert left == {f"{number:06d}" for number in range(count)}
+        assert not [each for each in path.iterdir() if each.name.startswith("adding")]
+        if count not in sizes:
+            with Project.open(path, write=True) as project:
+                assert project.undo() is not None
+                assert problems_of(project) == []
+        sizes.add(count)
+    assert sizes == {2, 4}
+
+
 def test_an_export_killed_at_every_step(server, template):
     out = template.parents[1] / "out"
     told = {file.relative_to(out): file.read_bytes() for file in exported(server, template, out)}

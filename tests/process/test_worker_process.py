@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -58,7 +59,11 @@ def test_train_and_score(client, make_project, tiny):
     assert client.state is WorkerState.STARTING
     with pytest.raises(WorkerError, match="running already"):
         client.start(path, tiny())
-    heard = follow(client, ended)
+    heard = follow(client, lambda c, _h: c.state is WorkerState.RUNNING)
+    assert os.getpriority(os.PRIO_PROCESS, client.pid) == 10
+    session = Path(f"/proc/{client.pid}/autogroup")
+    assert not session.exists() or session.read_text().endswith("nice 10\n")
+    heard += follow(client, ended)
     assert client.state is WorkerState.FINISHED
     kinds = [message.type for message in heard]
     assert kinds[0] == "started"
