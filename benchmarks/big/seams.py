@@ -89,7 +89,8 @@ def main() -> None:
         image, mask = discs(options.side, 0)
         case = NewCase(name="slide", image=image, given=mask, clean=mask)
         build_project(Path(folder) / "p", [case], CLASSES).close()
-        settings = preset("quick", tile="on", max_side=256, epochs=options.epochs, device="cpu", threads=1)
+        small = {"base_width": 8, "patch_size": 64, "batch_size": 4, "meta_batch_size": 4, "steps_per_epoch": 20}
+        settings = preset("quick", tile="on", max_side=256, epochs=options.epochs, device="cpu", threads=1, **small)
         name = train(Path(folder) / "p", None, settings, listener=quiet, control=Control())
         with Project.open(Path(folder) / "p") as project:
             predictor = Predictor(project.run(name, scored=False).path, "cpu")

@@ -234,7 +234,7 @@ class Project:
         return history.record(self._db, row)
 
     def changes(self, case: CaseInfo, within: Box | None = None) -> Iterator[tuple[int, Patch, Patch]]:
-        """Row, pixels before and after of the changes of a case, oldest first; large ones come box by box, with one row."""
+        """Row, pixels before and after of the changes of a case, oldest first; a large one comes box by box."""
         return history.patches(self._db, case.id, within=within)
 
     def changed_after(self, case: CaseInfo, row: int) -> bool:
