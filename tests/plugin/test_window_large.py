@@ -226,7 +226,7 @@ def test_decisions_undo_and_jumps_keep_all_levels_in_step(window, make_large, wa
     QApplication.processEvents()
     assert common(controller.state.review.region.box, window.scene.frame) == controller.state.review.region.box
     assert_frame(window)
-    rows = controller.project.undoable()
+    rows, _ = controller.project.stacks()
     controller.undo_to(rows[0])
     QApplication.processEvents()
     in_step(window, wait_for)
