@@ -315,9 +315,12 @@ class Controller:
             return
 
         def act() -> None:
+            lessons = self.queue.lessons
             record = self.review.decide(decision)
             following = self.queue.current
             self.recorded(record, record.case_id if following is None else following.case_id)
+            if self.queue.lessons != lessons:
+                self.say("The queue has learned from your answers: what they make likely comes first now.")
 
         self.guarded(act)
 

@@ -17,9 +17,12 @@ from src_core.review.arrival import Arrival, arrival
 from src_core.review.queue import ReviewQueue
 from src_core.review.third_look import Look, looks
 from src_core.review.together import accept_together, redo_together, undo_together
+from src_core.review.worth import share_found
 from src_core.store.run_choice import Choice, choose
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from src_core.data.case import CaseInfo
@@ -35,6 +38,9 @@ logger = logging.getLogger(__name__)
 Decision = Literal["accept", "keep", "confirm", "skip", "unsure"]
 
 AGREED = "There is nothing to look at again: no second rater differs, or all of it was decided once more."
+
+ANSWERS = 2000
+"""So many of the newest rows of the record are looked through for answers when a project is opened."""
 
 NOTHING_IN_HAND = "No region is in hand; press Next (N) to take one."
 
@@ -110,7 +116,9 @@ class ReviewDesk:
         self.queue.update(regions, {})
         self.run, self._generation, self._images, self.problem = run, generation, images, ""
         self.take_opinion()
+        self._note(project.history(ANSWERS)[::-1])
         self.settle()
+        self.queue.learn()
         return True
 
     def take_opinion(self) -> None:
@@ -254,6 +262,7 @@ class ReviewDesk:
         if self.project is None or hand is None:
             raise InputError(NOTHING_IN_HAND)
         record = self.project.commit(self._change(decision, self.project, hand))
+        self._note([record])
         self.queue.decide(*self._settled(self.project, record.case_id))
         return record
 
@@ -280,11 +289,18 @@ class ReviewDesk:
         if run is None or not waiting:
             raise InputError(f"No proposal of the queue waits in image {case.name}; press Next (N) to take a region.")
         hands = [self._read(region, run) for region in waiting]
+        rows = project.version()[0]
         try:
             record = accept_together(project, [(hand.region, hand.mask, hand.proposed) for hand in hands], run.name)
         finally:
+            self._note(project.history(project.version()[0] - rows))
             self.queue.decide(*self._settled(project, case.id))
         return record, len(hands)
+
+    def _note(self, records: Iterable[Record]) -> None:
+        """Let the queue know what decisions found."""
+        found = {record.region: share_found(record) for record in records}
+        self.queue.answer({region: share for region, share in found.items() if share is not None})
 
     @staticmethod
     def _change(decision: Decision, project: Project, hand: Hand) -> Change:

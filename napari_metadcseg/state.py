@@ -149,7 +149,7 @@ class ReviewState:
     run: str = ""
     regions: tuple[Region, ...] = ()
     revision: int = -1
-    order: Order = "worth"
+    order: Order = "learned"
     searched: str = ""
     undecided: float = 0.0
     version: int = 0

@@ -12,7 +12,8 @@ import numpy as np
 
 SHARES = (0.5, 0.8)
 NAMES = {
-    "trust": "**trust (the queue)**",
+    "trust": "trust (the queue without answers)",
+    "learned": "**trust, corrected by the answers (the queue's default)**",
     "cleanlab": "cleanlab, sum",
     "cleanlab, mean": "cleanlab, mean",
     "entropy": "entropy, sum",
@@ -44,7 +45,7 @@ def main() -> None:
         first = orders["trust"][0]
         print(f"\n## {data}, {noise}, seed {seed}\n")
         print(
-            f"{len(first['regions']) - 1} regions, {first['wrong_pixels_left'][0]:,} wrong pixels. After all of them "
+            f"{first['regions'][-1]} regions, {first['wrong_pixels_left'][0]:,} wrong pixels. After all of them "
             f"{first['wrong_pixels_left'][-1] / first['wrong_pixels_left'][0]:.1%} of these are left, mean Dice "
             f"{first['dice'][0]:.3f} to {first['dice'][-1]:.3f}; {first['regions_painted'][-1]} were painted; "
             f"{first['good_pixels_damaged'][-1] / first['pixels_reviewed'][-1]:.2%} of the pixels reviewed were right "

@@ -25,7 +25,7 @@ from PIL import Image
 
 from src_core.data.noise import corrupt
 from src_core.infer.suspicion import suspicion_maps
-from src_core.review.simulated import SimulatedAnnotator, by_suspicion
+from src_core.review.simulated import SimulatedAnnotator, as_learned, by_suspicion
 from src_core.store.copy import copy_project
 from src_core.store.project import Project
 
@@ -133,13 +133,16 @@ def _mean(region: Region, run: Run, maps: dict[int, NDArray[np.float32]]) -> flo
     return float(maps[region.case_id][region.box.slices][inside].mean())
 
 
-def walk(project: Project, run: Run, truth: dict[int, NDArray[np.uint8]], regions: list[Region]) -> dict[str, Any]:
-    """Review a copy of the project in an order: a row after each region."""
+def walk(
+    project: Project, run: Run, truth: dict[int, NDArray[np.uint8]], regions: list[Region] | None
+) -> dict[str, Any]:
+    """Review a copy of the project in an order, or as the queue learns it: a row after each region."""
     with tempfile.TemporaryDirectory(prefix="review-") as folder:
         copy = copy_project(project, Path(folder) / project.path.name)
         with Project.open(copy, write=True, author="simulated annotator") as work:
             annotator = SimulatedAnnotator(work, run, truth, rng=np.random.default_rng(0))
-            rows = [asdict(progress) for progress in annotator.review(regions)]
+            order = as_learned(work, run.regions()) if regions is None else regions
+            rows = [asdict(progress) for progress in annotator.review(order)]
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
@@ -202,6 +205,14 @@ def rounds(project: Path, folder: Path, seed: int) -> dict[str, Any]:
 # ---------------------------------------------------------------- the study
 
 
+def thinned(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """The first row, the last, and those at which another half of a percent of the wrong pixels is gone."""
+    left = np.asarray(rows["wrong_pixels_left"])
+    reached = [np.flatnonzero(left <= level) for level in left[0] * np.linspace(1, 0, 201)]
+    kept = sorted({0, len(left) - 1, *(int(places[0]) for places in reached if len(places))})
+    return {name: [values[place] for place in kept] for name, values in rows.items()}
+
+
 def finished(results: Path) -> set[tuple[Any, ...]]:
     """What stands in the results file already."""
     lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
@@ -219,7 +230,7 @@ def main() -> None:
     done = finished(arguments.results)
 
     def keep(data: str, noise: str, order: str, row: dict[str, Any]) -> None:
-        line = {"data": data, "noise": noise, "seed": arguments.seed, "order": order, **row}
+        line = {"data": data, "noise": noise, "seed": arguments.seed, "order": order, **thinned(row)}
         with arguments.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -232,6 +243,10 @@ def main() -> None:
                 for order, regions in orders(opened, run, truth):
                     if (data, noise, arguments.seed, order) not in done:
                         keep(data, noise, order, walk(opened, run, truth, regions))
+        if (data, noise, arguments.seed, "learned") not in done:
+            with Project.open(prepare(arguments.data / data, folder, noise, arguments.seed)) as opened:
+                run = opened.run("first")
+                keep(data, noise, "learned", walk(opened, run, read_truth(opened, folder), None))
         if (data, noise, arguments.seed, "images") not in done:
             with Project.open(prepare(arguments.data / data, folder, noise, arguments.seed)) as opened:
                 run = opened.run("first")

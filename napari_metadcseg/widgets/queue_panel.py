@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 EMPTY = "Nothing to review yet. Train first, or import the scores of another model; both are on the tab Train."
 NONE_LEFT = "No region fits. Clear the search, or show all kinds on the tab Review."
 ORDERS = (
+    ("learned", "Most wrong pixels, as learned", "As the next, corrected by what your answers have found so far"),
     ("worth", "Most wrong pixels", "Regions by the number of wrong pixels that one decision is expected to settle"),
     ("trust", "Least trusted", "Regions by the mean trust in their labels"),
     ("size", "Largest", "Regions by their area"),

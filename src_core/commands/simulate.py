@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 from dataclasses import asdict, fields
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from src_core.commands.progress import bar
 from src_core.errors import FormatError, InputError, MaskValueError, PairingError
 from src_core.io.pairs import files_by_stem
 from src_core.io.sources import read_label_of
-from src_core.review.simulated import Progress, SimulatedAnnotator, by_suspicion
+from src_core.review.simulated import Progress, SimulatedAnnotator, as_learned, by_suspicion
 from src_core.store.copy import copy_project
 from src_core.store.project import Project
 
@@ -47,7 +48,9 @@ def simulate(arguments: argparse.Namespace) -> int:
             )
             task = progress.add_task("reviewing", total=len(queue) + 1, note="")
             rows = []
-            for row in annotator.review(queue):
+            learned = arguments.order == "learned"
+            taken = islice(as_learned(work, run.regions()), arguments.regions) if learned else queue
+            for row in annotator.review(taken):
                 rows.append(row)
                 progress.update(task, advance=1)
     _print(rows, arguments.format)
@@ -58,7 +61,7 @@ def _in_order(project: Project, run: Run, order: str, rng: np.random.Generator) 
     """Regions that wait for a decision, in the order they are taken."""
     decided = project.decisions()
     waiting = [region for region in run.regions() if decided.get(region.id, "skip") == "skip"]
-    if order == "trust":
+    if order in ("trust", "learned"):
         return sorted(waiting, key=lambda region: (-region.score, region.id))
     if order == "random":
         return [waiting[place] for place in rng.permutation(len(waiting))]

@@ -15,6 +15,7 @@ import numpy as np
 
 from src_core.data.case import IGNORE, Box, Verified, around, is_verified
 from src_core.errors import InputError
+from src_core.review.worth import FOUND
 from src_core.store import pieces
 from src_core.store.import_masks import kinds_of
 from src_core.store.journal import Action, Change, Patch
@@ -71,8 +72,9 @@ def confirm(project: Project, region: Region, mask: NDArray[np.bool_], run: str 
     """
     case = project.case(region.case_id)
     boxes = [region.box, *project.unconfirmed_strokes(case)]
-    change = Change(case.id, Action.CONFIRM, region=region.id, run=run, scores=scores_of(region))
     own = region.box, _boxed(mask, region.box)
+    scores = {**scores_of(region), FOUND: _share_changed(project, region, own[1])}
+    change = Change(case.id, Action.CONFIRM, region=region.id, run=run, scores=scores)
     box, places = around(boxes), apart(boxes)
     if prod(box.shape) <= pieces.MOST or len(places) == 1:
         found = _painted(project, case, box, own, region.labelled)
@@ -110,6 +112,12 @@ def _painted(
     place, after, kinds_before = _out_of(tight, box), label[tight.slices].copy(), verified[tight.slices].copy()
     kinds = np.where(inside[tight.slices], kinds_of(given[tight.slices], after), kinds_before)
     return Patch(place, before[tight.slices].copy(), kinds_before), Patch(place, after, kinds)
+
+
+def _share_changed(project: Project, region: Region, inside: NDArray[np.bool_]) -> float:
+    """Share of a region's pixels that have another label now than when it was found."""
+    label = project.read_label(project.case(region.case_id), region.box)
+    return round(float(np.mean(label[inside] != region.given)), 5) if inside.any() else 0.0
 
 
 def skip(region: Region, run: str = "") -> Change:

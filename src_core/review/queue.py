@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
+from src_core.review.worth import LEAST, Worth
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from src_core.data.scores import Region, RegionKind
 
 Filter = Literal["all", "error", "ambiguous", "unlabelled"]
-Order = Literal["worth", "trust", "size", "image"]
+Order = Literal["learned", "worth", "trust", "size", "image"]
 
 ORDERS: dict[Order, Callable[[Region], tuple[float | str, ...]]] = {
+    "learned": lambda region: (*region.rank, region.id),
     "worth": lambda region: (*region.rank, region.id),
     "trust": lambda region: (not region.labelled, region.trust, region.id),
     "size": lambda region: (not region.labelled, -region.pixels, region.id),
     "image": lambda region: (region.image, *region.rank, region.id),
 }
-"""Ways to sort; ``worth`` is the number of wrong pixels that one decision is expected to settle.
+"""Ways to sort; ``worth`` is the number of wrong pixels that one decision is expected to settle, ``learned`` the same
+by what answers found so far (:mod:`src_core.review.worth`).
 
 What has no label comes last, unless it goes image by image: a wrong label does harm, a missing one does not, and whole
 images would bury all others by their size. A filter shows it by itself.
@@ -44,6 +48,8 @@ class ReviewQueue:
         Grows whenever other regions may be open, or in another order.
     updates : int
         Grows with new scores.
+    lessons : int
+        Grows whenever the order was learned anew from answers.
     """
 
     def __init__(self, regions: Iterable[Region] = (), decided: Mapping[str, str] | None = None) -> None:
@@ -51,7 +57,12 @@ class ReviewQueue:
         self._by_case: dict[int, list[Region]] = {}
         self._decided: dict[str, str] = {}
         self._filter: Filter = "all"
-        self._order: Order = "worth"
+        self._order: Order = "learned"
+        self._answers: dict[str, float] = {}
+        self._worth: Worth | None = None
+        self._expected: dict[str, float] = {}
+        self._taught = 0
+        self.lessons = 0
         self._searched = self._search = ""
         self._only: dict[str, int] | None = None
         self._again: dict[str, Region] | None = None
@@ -208,8 +219,32 @@ class ReviewQueue:
     def sort(self, order: Order) -> None:
         """Sort in another way; the region in hand stays in hand."""
         self._order = order
-        self._sorted = sorted(self._regions.values(), key=ORDERS[order])
+        if order == "learned" and self._expected:
+            self._sorted = sorted(self._regions.values(), key=self._as_learned)
+        else:
+            self._sorted = sorted(self._regions.values(), key=ORDERS[order])
         self._forget()
+
+    def _as_learned(self, region: Region) -> tuple[float | str, ...]:
+        return (-self._expected[region.id], region.rank[1], region.id)
+
+    def answer(self, found: Mapping[str, float]) -> None:
+        """Take note of what decisions found: by region id the share of its pixels that was wrong, in [0, 1]."""
+        self._answers.update(found)
+
+    def learn(self) -> bool:
+        """Learn the order anew, if that is the order of choice and there are enough new answers; True if so.
+
+        The region in hand stays in hand.
+        """
+        standing = {key: share for key, share in self._answers.items() if self._decided.get(key, "skip") != "skip"}
+        if self._order != "learned" or abs(len(standing) - self._taught) < LEAST:
+            return False
+        self._worth = self._worth or Worth(tuple(self._regions.values()))
+        self._expected, self._taught = self._worth.learned(standing), len(standing)
+        self.lessons += 1
+        self.sort("learned")
+        return True
 
     def show_only(self, ids: Sequence[str] | None) -> None:
         """Show some regions only, in their order, such as those of an audit; None shows all again.
@@ -250,6 +285,8 @@ class ReviewQueue:
         if self._again is not None and self._current is not None:
             self._again.pop(self._current.id, None)
         self.set_decided(decided, case_id)
+        if self._only is None and self._again is None and self.learn():
+            after = self.open
         ids = {region.id for region in self.open}
         self._current = next((region for region in after if region.id in ids), None)
         return self._current
@@ -295,6 +332,7 @@ class ReviewQueue:
         for region in self._regions.values():
             self._by_case.setdefault(region.case_id, []).append(region)
         self.updates += 1
+        self._worth, self._expected, self._taught = None, {}, 0
         self.sort(self._order)
         self.set_decided(decided)
         if self._current is not None:

@@ -15,9 +15,11 @@ import numpy as np
 from src_core.data.case import IGNORE
 from src_core.data.noise import overlap
 from src_core.review import decisions
+from src_core.review.queue import ReviewQueue
+from src_core.review.worth import share_found
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -181,6 +183,27 @@ class SimulatedAnnotator:
             good_pixels_damaged=damaged,
             regions_painted=painted,
         )
+
+
+def as_learned(project: Project, regions: Sequence[Region]) -> Iterator[Region]:
+    """Regions as they come to a person who goes down the queue, which learns from the answers on the way.
+
+    Parameters
+    ----------
+    project : Project
+        In which they are decided, one after the other.
+    regions : sequence of Region
+    """
+    queue, seen = ReviewQueue(regions, project.decisions()), project.version()[0]
+    region = queue.next()
+    for _ in range(len(queue.open)):
+        if region is None:
+            return
+        yield region
+        committed = project.version()[0]
+        answers = {record.region: share_found(record) for record in project.history(committed - seen)}
+        queue.answer({key: share for key, share in answers.items() if share is not None})
+        region, seen = queue.decide(project.decisions()), committed
 
 
 def by_suspicion(regions: Iterable[Region], run: Run, suspicion: Mapping[int, NDArray[np.floating]]) -> list[Region]:
