@@ -104,13 +104,19 @@ class Scorer:
 
     def begin(self) -> None:
         """Find centers and scale, unless they are there."""
-        if self._scale is None:
+        if not self.settled:
             self.settle(self.look())
 
-    def look(self) -> list[Seen]:
-        """What cases tell of centers and scale."""
+    @property
+    def settled(self) -> bool:
+        """True when centers and scale are there."""
+        return self._scale is not None
+
+    def look(self, share: int = 0, shares: int = 1) -> list[Seen]:
+        """What cases tell of centers and scale: all that are looked at, or one of so many shares of them, in order."""
         found, centers = [], self.learner.centers
-        for case in self._shown:
+        first, last = (len(self._shown) * at // shares for at in (share, share + 1))
+        for case in self._shown[first:last]:
             for window in covering(case.shape, self.learner.window)[:MAX_CENTER_WINDOWS]:
                 image = case.image_IX[(None, slice(None), *window)].to(self.learner.device)
                 teacher_1CX, features_1DX = teacher_prediction(self.learner.teacher, image)

@@ -14,7 +14,7 @@ from src_core.store.project import Project
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from src_core.infer.score import RunScorer, ScoredCase
+    from src_core.infer.score import RunScorer, ScoredCase, Seen
     from src_core.messages import Message
     from src_core.train.control import Control
 
@@ -76,9 +76,22 @@ class Scoring(NamedTuple):
     kept: tuple[int, ...] = ()
 
 
-def score_part(scoring: Scoring, position: int) -> ScoredCase:
+def look_part(scoring: Scoring, share: int, shares: int) -> list[Seen]:
+    """A share of what is looked at to find centers and scale."""
+    with _at_work(scoring) as (_, ready):
+        return ready.scorer.look(share, shares)
+
+
+def joined(parts: list[list[Seen]]) -> list[Seen]:
+    """All that was looked at, in order."""
+    return [each for part in parts for each in part]
+
+
+def score_part(scoring: Scoring, position: int, seen: list[Seen]) -> ScoredCase:
     """Score one image or volume of the project, by its place among those that are to be scored."""
     with _at_work(scoring) as (project, ready):
+        if not ready.scorer.settled:
+            ready.scorer.settle(seen)
         return ready.score(project, position)
 
 

@@ -14,7 +14,7 @@ from src_core.store.run_files import held
 from src_core.store.score_update import ScoreUpdate, to_keep
 from src_core.train import checkpoint
 from src_core.worker.cluster import Cluster, connected
-from src_core.worker.cluster_part import Scoring, score_part
+from src_core.worker.cluster_part import Scoring, joined, look_part, score_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,8 +78,12 @@ def score_on_cluster(
         kept = frozenset() if everything else to_keep(run, made_by, project.cases)
         scoring = Scoring(str(folder), run.name, cluster.token, device, threads, tuple(sorted(kept)))
 
+        shares = max(len(cluster.workers()), 1)
+        looks = [cluster.submit(look_part, scoring, at, shares, name=f"look-{at}") for at in range(shares)]
+        seen = cluster.submit(joined, looks, name="seen")
+
         def begin(position: int) -> Future:
-            return cluster.submit(score_part, scoring, position, name=f"score-{position}")
+            return cluster.submit(score_part, scoring, position, seen, name=f"score-{position}")
 
         count = len(project.cases) - len(kept)
         update, scored = ScoreUpdate(run, made_by, kept), spread(cluster, begin, count)
