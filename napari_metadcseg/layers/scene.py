@@ -203,6 +203,9 @@ class Scene(EditedLabel):
             return
         self._ours[overlay.key] = layer = looks.add_overlay(self.viewer, data, overlay, **self._grid)
         layer.events.visible.connect(lambda: self._on_visible(overlay))
+        for key in (PROPOSAL, REGION):  # lines stay above what is coloured
+            if self._alive(key):
+                self.viewer.layers.move(self.viewer.layers.index(self._ours[key]), len(self.viewer.layers))
 
     def _show_proposal(self) -> None:
         proposed = None if self._pixels is None else self._pixels.map("proposed")

@@ -195,6 +195,7 @@ def test_overlays_have_switches_and_legends(window, scored):
             box.click()
         layer = layers[overlay.title]
         assert layer.visible
+        assert layers.index(layer) < layers.index("proposal") < layers.index("region") == len(layers) - 1
         assert layer.data.shape == window.controller.case.shape
         box.click()
         assert not layer.visible
