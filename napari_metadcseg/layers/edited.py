@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_metadcseg.layers import looks, volumes
-from napari_metadcseg.layers.frame import common, follow_switches, frame_around, moved, place_frame
+from napari_metadcseg.layers.frame import common, follow_switches, frame_around, place_frame
 from napari_metadcseg.layers.large import LargeImages
 from napari_metadcseg.layers.level_pixels import LevelPixels
 from napari_metadcseg.layers.pixels import give
@@ -123,7 +123,7 @@ class EditedLabel:
         if box is None:
             return
         label = painted_label(layer.data, event.value, box)
-        if not self.controller.stroke(case.id, moved(box, pixels.frame.start), label):
+        if not self.controller.stroke(case.id, box.moved(pixels.frame.start), label):
             self.reload_label()
         self._large.soon()
 

@@ -66,14 +66,6 @@ def common(one: Box, other: Box) -> Box | None:
     return Box(start, stop) if all(a < b for a, b in zip(start, stop, strict=True)) else None
 
 
-def moved(box: Box, by: Sequence[int]) -> Box:
-    """A box that is seen from the corner of another, in the image."""
-    return Box(
-        tuple(a + b for a, b in zip(box.start, by, strict=True)),
-        tuple(a + b for a, b in zip(box.stop, by, strict=True)),
-    )
-
-
 def at_level(box: Box, step: int) -> Box:
     """The pixels of a smaller copy, every ``step``-th of the image, that lie in a box."""
     return Box(tuple(-(-a // step) for a in box.start), tuple(-(-b // step) for b in box.stop))

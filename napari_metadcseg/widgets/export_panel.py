@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QVBoxLayout, QWidget
 
-from napari_metadcseg.widgets.new_project import PathField
+from napari_metadcseg.widgets.pairs_dialog import PathField
 from napari_metadcseg.widgets.parts import button, heading, text
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_metadcseg.background import run_in_background
-from napari_metadcseg.widgets.new_project import PathField
+from napari_metadcseg.widgets.pairs_dialog import PathField
 from napari_metadcseg.widgets.parts import text
 
 if TYPE_CHECKING:

@@ -167,6 +167,18 @@ class Box:
         """The box as an index for an array of an outer box."""
         return tuple(slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, outer.start, strict=True))
 
+    def meets(self, other: Box) -> bool:
+        """True when two boxes have a pixel in common."""
+        edges = zip(self.start, self.stop, other.start, other.stop, strict=True)
+        return all(a < d and c < b for a, b, c, d in edges)
+
+    def moved(self, by: Sequence[int]) -> Box:
+        """The box so many px further along each axis: seen from the corner of another one, in the image."""
+        return Box(
+            tuple(a + b for a, b in zip(self.start, by, strict=True)),
+            tuple(a + b for a, b in zip(self.stop, by, strict=True)),
+        )
+
     @classmethod
     def whole(cls, shape: tuple[int, ...]) -> Box:
         """Box of a whole array of the given shape."""

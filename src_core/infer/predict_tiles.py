@@ -13,11 +13,10 @@ import numpy as np
 import torch
 
 from src_core.data.slices import Sides
-from src_core.infer.score_tiles import HALO
+from src_core.infer.score_tiles import HALO, at_full_size
 from src_core.infer.seams import Seams
 from src_core.io.lazy import LazyArray
 from src_core.train.tile_reader import TiledImage
-from src_core.train.working import enlarged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,9 +76,7 @@ class TiledPrediction:
         outer = self._tiling.around(self._grid, box, HALO)
         found_1CX = self._ask(torch.from_numpy(self._image.image(outer))[None])
         found_1CX = self._seams.blend(number, box, outer, found_1CX)
-        full = tuple(edge * self._tiling.step for edge in found_1CX.shape[2:])
-        rows, columns = box.within(outer)
-        tile: NDArray[np.float32] = enlarged(found_1CX, full, slice(0, full[0]))[0, :, rows, columns].cpu().numpy()
+        tile: NDArray[np.float32] = at_full_size(found_1CX, box, outer, self._tiling.step)[0].cpu().numpy()
         return tile
 
     def label(self) -> LazyArray:

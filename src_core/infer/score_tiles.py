@@ -152,7 +152,9 @@ class TiledScoring:
             rows, columns = self._core(box, outer, known_CX.shape[1:])
             evidence_1CX[0, :, rows, columns] = known_CX
         maps = prior_1CX, evidence_1CX, looked_1KX[:, -1:]
-        return Opinion(*(self._at_size(values, box, outer) for values in maps))
+        tiling = self._data.tiling
+        assert tiling is not None
+        return Opinion(*(at_full_size(values, box, outer, tiling.step) for values in maps))
 
     def _core(self, box: Box, outer: Box, shape: tuple[int, ...]) -> tuple[slice, ...]:
         """Where a tile lies in what surrounds it, working px."""
@@ -160,11 +162,9 @@ class TiledScoring:
         starts = [(a - o) // self._data.tiling.step for a, o in zip(box.start, outer.start, strict=True)]
         return tuple(slice(start, start + edge) for start, edge in zip(starts, shape, strict=True))
 
-    def _at_size(self, values_1KX: torch.Tensor, box: Box, outer: Box) -> torch.Tensor:
-        """Maps of a tile in px of the image, cut out of those of its surroundings."""
-        assert self._data.tiling is not None
-        step = self._data.tiling.step
-        full = tuple(edge * step for edge in values_1KX.shape[2:])
-        large = enlarged(values_1KX, full, slice(0, full[0]))
-        rows, columns = box.within(outer)
-        return large[:, :, rows, columns]
+
+def at_full_size(values_1KX: torch.Tensor, box: Box, outer: Box, step: int) -> torch.Tensor:
+    """Maps of a tile in px of the image, ``(1, K, X)``, cut out of those of its surroundings at working resolution."""
+    full = tuple(edge * step for edge in values_1KX.shape[2:])
+    rows, columns = box.within(outer)
+    return enlarged(values_1KX, full, slice(0, full[0]))[:, :, rows, columns]

@@ -101,7 +101,7 @@ def _painted(
     inside = (label != given) & ~is_verified(verified)
     tight = None
     if own is not None:
-        tight = _within(own[0], box)
+        tight = own[0].moved([-edge for edge in box.start])
         inside[tight.slices] |= own[1]
         if not labelled:
             asked = label[tight.slices]
@@ -109,7 +109,7 @@ def _painted(
     tight = _bounding_box(inside, tight)
     if tight is None:
         return None
-    place, after, kinds_before = _out_of(tight, box), label[tight.slices].copy(), verified[tight.slices].copy()
+    place, after, kinds_before = tight.moved(box.start), label[tight.slices].copy(), verified[tight.slices].copy()
     kinds = np.where(inside[tight.slices], kinds_of(given[tight.slices], after), kinds_before)
     return Patch(place, before[tight.slices].copy(), kinds_before), Patch(place, after, kinds)
 
@@ -178,7 +178,7 @@ def edit(
         return None
     tight = _bounding_box(changed)
     assert tight is not None
-    box = _out_of(tight, box)
+    box = tight.moved(box.start)
     label, changed = label[tight.slices].astype(np.uint8), changed[tight.slices]
     verified = project.read_verified(case, box)
     kinds = kinds_of(project.read_given(case, box), label)
@@ -255,19 +255,3 @@ def _bounding_box(mask: NDArray[np.bool_], otherwise: Box | None = None) -> Box 
     if not len(lines[0]):
         return otherwise
     return Box(tuple(int(line[0]) for line in lines), tuple(int(line[-1]) + 1 for line in lines))
-
-
-def _within(box: Box, outer: Box) -> Box:
-    """A box as seen from the corner of another."""
-    return Box(
-        tuple(a - b for a, b in zip(box.start, outer.start, strict=True)),
-        tuple(a - b for a, b in zip(box.stop, outer.start, strict=True)),
-    )
-
-
-def _out_of(box: Box, outer: Box) -> Box:
-    """The other way round: a box that is seen from the corner of another, in the image."""
-    return Box(
-        tuple(a + b for a, b in zip(box.start, outer.start, strict=True)),
-        tuple(a + b for a, b in zip(box.stop, outer.start, strict=True)),
-    )

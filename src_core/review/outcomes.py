@@ -134,12 +134,7 @@ def _gave_first_label(record: Record) -> bool:
 
 def _needs_pixels(region: Region, image: _Image) -> bool:
     """True when the decision alone does not tell what was wrong: it was painted there, or decided before."""
-    return region.id in image.settled or any(_meet(region.box, box) for box in image.painted)
-
-
-def _meet(a: Box, b: Box) -> bool:
-    edges = zip(a.start, a.stop, b.start, b.stop, strict=True)
-    return all(start < other_stop and other_start < stop for start, stop, other_start, other_stop in edges)
+    return region.id in image.settled or any(region.box.meets(box) for box in image.painted)
 
 
 def _as_a_whole(record: Record, region: Region) -> Outcome:

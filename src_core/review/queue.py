@@ -16,7 +16,6 @@ Filter = Literal["all", "error", "ambiguous", "unlabelled"]
 Order = Literal["learned", "worth", "trust", "size", "image"]
 
 ORDERS: dict[Order, Callable[[Region], tuple[float | str, ...]]] = {
-    "learned": lambda region: (*region.rank, region.id),
     "worth": lambda region: (*region.rank, region.id),
     "trust": lambda region: (not region.labelled, region.trust, region.id),
     "size": lambda region: (not region.labelled, -region.pixels, region.id),
@@ -219,14 +218,11 @@ class ReviewQueue:
     def sort(self, order: Order) -> None:
         """Sort in another way; the region in hand stays in hand."""
         self._order = order
-        if order == "learned" and self._expected:
-            self._sorted = sorted(self._regions.values(), key=self._as_learned)
-        else:
-            self._sorted = sorted(self._regions.values(), key=ORDERS[order])
+        self._sorted = sorted(self._regions.values(), key=self._as_learned if order == "learned" else ORDERS[order])
         self._forget()
 
     def _as_learned(self, region: Region) -> tuple[float | str, ...]:
-        return (-self._expected[region.id], region.rank[1], region.id)
+        return (-self._expected.get(region.id, region.score), region.rank[1], region.id)
 
     def answer(self, found: Mapping[str, float]) -> None:
         """Take note of what decisions found: by region id the share of its pixels that was wrong, in [0, 1]."""

@@ -100,11 +100,7 @@ def new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], *, com
 
 def strip_boxes(shape: tuple[int, ...]) -> list[Box]:
     """Boxes of whole chunks, beside each other along the first axis, that cover an array in the order of its values."""
-    rows = chunk_shape(shape)[0]
-    return [
-        Box((start, *(0,) * (len(shape) - 1)), (min(start + rows, shape[0]), *shape[1:]))
-        for start in range(0, shape[0], rows)
-    ]
+    return band_boxes(shape, 0)
 
 
 def band_boxes(shape: tuple[int, ...], most: int | None = None) -> list[Box]:

@@ -230,7 +230,7 @@ def row_pieces(db: sqlite3.Connection, row: int, within: Box | None = None) -> I
     """Pixels before and after one row, box by box; of a row whose box does not meet ``within``, none."""
     if within is not None:
         box = box_of(db, row)
-        if box is None or not pieces.meet(box, within):
+        if box is None or not box.meets(within):
             return
     _, box, old, new = row_patch(db, row)
     if box is not None and old is not None and new is not None:
@@ -248,7 +248,7 @@ def labels_after(db: sqlite3.Connection, row: int, within: Box | None = None) ->
     """As :func:`pixels_after`, and whether labels may have changed in the box."""
     if within is not None:
         box = box_of(db, row)
-        if box is None or not pieces.meet(box, within):
+        if box is None or not box.meets(within):
             return
     _, box, _, new = row_patch(db, row)
     if box is not None and new is not None:

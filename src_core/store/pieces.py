@@ -121,18 +121,12 @@ def piece_boxes(shape: tuple[int, ...], most: int | None = None) -> list[Box]:
     ]
 
 
-def meet(one: Box, other: Box) -> bool:
-    """True when two boxes have a pixel in common."""
-    edges = zip(one.start, one.stop, other.start, other.stop, strict=True)
-    return all(a < d and c < b for a, b, c, d in edges)
-
-
 def apart(boxes: Iterable[Box]) -> list[Box]:
     """Boxes that have no pixel in common, each of these inside of one of them."""
     found: list[Box] = []
     for box in boxes:
         grown = box
-        while near := [other for other in found if meet(grown, other)]:
+        while near := [other for other in found if grown.meets(other)]:
             found = [other for other in found if other not in near]
             grown = around([grown, *near])
         found.append(grown)
@@ -186,7 +180,7 @@ def read(db: sqlite3.Connection, row: int, within: Box | None = None) -> Iterato
     for number, text in places:
         try:
             box = Box(*(tuple(int(edge) for edge in corner) for corner in json.loads(text)))
-            if within is None or meet(box, within):
+            if within is None or box.meets(within):
                 yield _piece(db, number, box)
         except (ValueError, TypeError, AttributeError) as error:
             raise ProjectDamagedError(

@@ -13,7 +13,7 @@ from src_core.store.reading import number_of
 from src_core.train.tiles import LARGE, windows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -100,7 +100,8 @@ def choose_intensities(settings: TrainingSettings, project: Project) -> Intensit
         return None
     shown, inside = [], []
     for case in _some(project.cases):
-        for image, label in _seen(project, case):
+        for box in _boxes(case.shape):
+            image, label = _image(project, case, box), project.read_label(case, box)
             shown.append(_thinned(image.ravel()))
             inside.append(_thinned(image[(label > 0) & (label != IGNORE)].ravel()))
     found = np.concatenate(inside)
@@ -110,7 +111,7 @@ def choose_intensities(settings: TrainingSettings, project: Project) -> Intensit
 def are_hounsfield(project: Project) -> bool:
     """True where most images have pixels far below zero, as those of computed tomography have in air."""
     lowest = [
-        min(float(np.percentile(image, PERCENTILES[0])) for image, _ in _seen(project, case))
+        min(float(np.percentile(_image(project, case, box), PERCENTILES[0])) for box in _boxes(case.shape))
         for case in _some(project.cases)
     ]
     return bool(lowest) and float(np.median(lowest)) < AIR
@@ -120,13 +121,12 @@ def _some(cases: tuple[CaseInfo, ...]) -> tuple[CaseInfo, ...]:
     return cases[:: max(1, len(cases) // SAMPLE)]
 
 
-def _seen(project: Project, case: CaseInfo) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    """Image and label of a case; of a volume in some slices, of a large image in some windows."""
-    for box in _boxes(case.shape):
-        yield np.asarray(project.read_image(case, box), dtype=np.float32), project.read_label(case, box)
+def _image(project: Project, case: CaseInfo, box: Box | None) -> NDArray[np.float32]:
+    return np.asarray(project.read_image(case, box), dtype=np.float32)
 
 
 def _boxes(shape: tuple[int, ...]) -> list[Box | None]:
+    """What is looked at of an image: of a volume some slices, of a large image some windows."""
     if len(shape) == 2:
         return [*windows_of(shape)] if prod(shape) > LARGE else [None]
     places = {int(place) for place in np.linspace(0, shape[0] - 1, SLICES)}

@@ -12,6 +12,7 @@ import numpy as np
 from src_core.data.case import keep_what_teaches
 from src_core.train.intensities import Intensities
 from src_core.train.tiles import windows_of
+from src_core.train.working import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,12 +64,8 @@ class TiledImage:
 
     def image(self, box: Box) -> NDArray[np.float32]:
         """A box of the image, ``(I, X)``, normalised; px of the image, starting at a multiple of the step."""
-        values = np.asarray(self._read(box), dtype=np.float32)
-        values = values[..., None] if values.ndim == len(box.start) else values
-        values = self._intensities.applied(values)
-        if values.shape[-1] < self._channels:
-            values = np.repeat(values[..., :1], self._channels, axis=-1)
-        return block_means(np.ascontiguousarray(np.moveaxis(values, -1, 0)), self._tiling.step)
+        values = normalise(self._read(box), self._channels, len(box.start), self._intensities)
+        return block_means(values, self._tiling.step)
 
 
 class TileReader(TiledImage):

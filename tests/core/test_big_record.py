@@ -93,7 +93,7 @@ def test_boxes_set_apart_hold_all_and_do_not_meet(found):
     boxes = [Box((a, b), (a + high, b + wide)) for a, b, high, wide in found]
     groups = pieces.apart(boxes)
     assert all(any(box.is_inside(group) for group in groups) for box in boxes)
-    assert not any(pieces.meet(one, other) for k, one in enumerate(groups) for other in groups[:k])
+    assert not any(one.meets(other) for k, one in enumerate(groups) for other in groups[:k])
 
 
 # ------------------------------------------------------------------ one change

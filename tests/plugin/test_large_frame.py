@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_metadcseg.layers import frame as frames
-from napari_metadcseg.layers.frame import at_level, common, frame_around, in_image, moved
+from napari_metadcseg.layers.frame import at_level, common, frame_around, in_image
 from src_core.data.case import Box
 
 
@@ -52,7 +52,7 @@ def test_boxes_against_masks(one, other, step):
     smaller = np.zeros((-(-104 // step),) * 2, bool)
     smaller[at_level(one, step).slices] = True
     assert np.array_equal(smaller, masks[0][::step, ::step])
-    assert moved(Box((1, 2), (3, 4)), one.start).shape == (2, 2)
+    assert Box((1, 2), (3, 4)).moved(one.start).shape == (2, 2)
 
 
 def test_places_in_the_frame_are_places_in_the_image():

@@ -47,18 +47,18 @@ def test_images_are_added_and_reviewed(window, places, phantoms, tmp_path, wait_
 
     # ---- the dialog says what is wrong before anything is added
     dialog = ask(window)
-    click(dialog.add_button)
+    click(dialog.yes_button)
     assert dialog.problem.text() == "Problem: Please choose images."
     dialog.images.line.setText(str(tmp_path / "images"))
     dialog.masks.line.setText(str(tmp_path / "masks"))
     wait_for(lambda: "2 of the images have no mask" in dialog.found.label.text())
     assert "tick <i>Take images without a mask, too</i>" in dialog.found.label.text()
-    click(dialog.add_button)
+    click(dialog.yes_button)
     wait_for(lambda: "has no mask" in dialog.problem.text())
     assert len(controller.project.cases) == 4
     dialog.unlabelled.setChecked(True)
     wait_for(lambda: "2 without a mask" in dialog.found.label.text())
-    click(dialog.add_button)
+    click(dialog.yes_button)
     wait_for(lambda: not dialog.isVisible())
 
     # ---- the open project shows them, and says that they have no scores
@@ -129,8 +129,8 @@ def test_a_window_that_is_closed_on_the_way_adds_nothing(window, places, tmp_pat
     dialog = ask(window)
     dialog.unlabelled.setChecked(True)
     dialog.images.line.setText(str(tmp_path / "images"))
-    click(dialog.add_button)
-    assert dialog.add_button.text() == "Reading…"
+    click(dialog.yes_button)
+    assert dialog.yes_button.text() == "Reading…"
     dialog.reject()
     wait_for(lambda: "Nothing was added" in window.message_bar.label.text())
     assert len(window.controller.project.cases) == 4
