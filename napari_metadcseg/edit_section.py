@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_metadcseg.background import run_in_background
 from napari_metadcseg.edit_state import edit_state
 from napari_metadcseg.edit_tools import EditTools
 from napari_metadcseg.editing import EditDesk
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
+    from napari_metadcseg.background import Background
     from napari_metadcseg.controller import Controller
     from napari_metadcseg.layers.scene import Scene
     from napari_metadcseg.state import UiState
@@ -29,13 +29,14 @@ class EditSection:
     viewer : napari.Viewer
     scene : Scene
     controller : Controller
+    background : Background
 
     Attributes
     ----------
     panel : EditPanel
     """
 
-    def __init__(self, viewer: napari.Viewer, scene: Scene, controller: Controller) -> None:
+    def __init__(self, viewer: napari.Viewer, scene: Scene, controller: Controller, background: Background) -> None:
         self._viewer, self._scene, self._controller = viewer, scene, controller
         self._followed: Labels | None = None
         self.lasso = Lasso(viewer, lambda: scene.label_layer)
@@ -45,7 +46,7 @@ class EditSection:
             say=controller.say,
             ask_lasso=lambda done: self.lasso.draw(in_image(scene.frame, done)),
             ask_point=lambda done: self.lasso.click(in_image(scene.frame, done)),
-            background=run_in_background,
+            background=background.run,
             version=lambda: controller.project and controller.project.version()[0],
         )
         self.panel = EditPanel(self.tools.apply)

@@ -8,7 +8,7 @@ from src_core.report.write import export_report
 from src_core.store.export import export, without_label, words_without_label
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from src_core.store.project import Project
@@ -21,7 +21,13 @@ def left_out(project: Project, what: Sequence[str]) -> str:
     return words_without_label(without_label(project)) if "cleaned" in what else ""
 
 
-def export_all(project: Project, folder: str | Path, what: Sequence[str], run: str | None = None) -> list[Path]:
+def export_all(
+    project: Project,
+    folder: str | Path,
+    what: Sequence[str],
+    run: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
     """Write masks, maps and the report.
 
     Parameters
@@ -34,6 +40,8 @@ def export_all(project: Project, folder: str | Path, what: Sequence[str], run: s
         As of :func:`~src_core.store.export.export`, and ``report``.
     run : str, optional
         The newest scored run by default.
+    progress : callable, optional
+        Called between images with those done and all.
 
     Returns
     -------
@@ -48,5 +56,5 @@ def export_all(project: Project, folder: str | Path, what: Sequence[str], run: s
         If the disk is full or may not be written.
     """
     files = [name for name in what if name != REPORT]
-    written = export(project, folder, files, run=run) if files or REPORT not in what else []
-    return written + (export_report(project, folder, run) if REPORT in what else [])
+    written = export(project, folder, files, run=run, progress=progress) if files or REPORT not in what else []
+    return written + (export_report(project, folder, run, progress=progress) if REPORT in what else [])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QInputDialog, QMessageBox, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_metadcseg import preferences
-from napari_metadcseg.background import run_in_background
+from napari_metadcseg.background import Background, check
 from napari_metadcseg.controller import Controller
 from napari_metadcseg.edit_section import EditSection
 from napari_metadcseg.exporting import export_all, left_out
@@ -70,16 +72,19 @@ class MetaDCSegWidget(QWidget):
         self.preferences = preferences.load(preferences.default_path())
         self.keys = KeyTable(self.preferences.keys)
         self.controller = Controller()
-        self.controller.whole.background = run_in_background
+        self.background = Background()
+        self.controller.whole.background = partial(self.background.run, at_close=True)
         self.scene = Scene(napari_viewer, self.controller)
-        self.projects = ProjectDialogs(self, napari_viewer, self.controller, lambda: self.preferences.author or None)
-        self.opinions = Opinions(self, napari_viewer, self.controller, self.scene)
+        self.projects = ProjectDialogs(
+            self, napari_viewer, self.controller, lambda: self.preferences.author or None, self.background
+        )
+        self.opinions = Opinions(self, napari_viewer, self.controller, self.scene, self.background)
         self.project_panel = ProjectPanel(self.controller, self.keys)
-        self.new_scores = NewScores(self.controller, self.project_panel)
+        self.new_scores = NewScores(self.controller, self.project_panel, self.background)
         self.training_panel = TrainingPanel(self.controller)
-        self.runs = RunsSection(self, self.controller, self.training_panel)
-        self.edits = EditSection(napari_viewer, self.scene, self.controller)
-        self.stop = StopSection(self.controller)
+        self.runs = RunsSection(self, self.controller, self.training_panel, self.background)
+        self.edits = EditSection(napari_viewer, self.scene, self.controller, self.background)
+        self.stop = StopSection(self.controller, background=self.background)
         self.review_panel = ReviewPanel(self.controller, self.scene, self.keys)
         self.queue_panel = QueuePanel(self.controller)
         self.record_panel = RecordPanel(self.controller)
@@ -94,6 +99,7 @@ class MetaDCSegWidget(QWidget):
         # napari destroys docked widgets without closing them; a lambda, since Qt drops slots of a dying object
         self.closed = False
         self.destroyed.connect(lambda _object=None: self._release())
+        atexit.register(self.shut_down)  # a script may end without closing its viewer
         self._timer.start(POLL_MS)
 
     @property
@@ -244,7 +250,7 @@ class MetaDCSegWidget(QWidget):
 
         def work() -> tuple[list[Path], str]:
             with Project.open(path) as reader:
-                return export_all(reader, folder, what, run=run), left_out(reader, what)
+                return export_all(reader, folder, what, run=run, progress=check), left_out(reader, what)
 
         def done(found: tuple[list[Path], str]) -> None:
             self.export_panel.show_busy(False)
@@ -256,7 +262,7 @@ class MetaDCSegWidget(QWidget):
             self.export_panel.show_busy(False)
             self.controller.say(words, "error")
 
-        run_in_background(work, done, failed)
+        self.background.run(work, done, failed)
 
     # ---------------------------------------------------------------- the window
 
@@ -289,6 +295,7 @@ class MetaDCSegWidget(QWidget):
         if self.closed:
             return
         self.closed = True
+        atexit.unregister(self.shut_down)
         self.bindings.release(widgets=widgets)
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.controller.changed.disconnect(self._on_changed)
@@ -296,6 +303,7 @@ class MetaDCSegWidget(QWidget):
         self.scene.disconnect()
         self.edits.disconnect()
         self.stop.close()
+        self.background.close()
         self.controller.close()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_metadcseg.background import run_in_background
 from napari_metadcseg.processes import said_by
 from napari_metadcseg.scores_from_layers import importer, probability_layers
 from napari_metadcseg.widgets.import_scores import ImportScoresDialog
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QWidget
 
+    from napari_metadcseg.background import Background
     from napari_metadcseg.controller import Controller
     from napari_metadcseg.layers.scene import Scene
     from src_core.infer.imported import Imported
@@ -29,11 +29,19 @@ class Opinions:
     viewer : napari.Viewer
     controller : Controller
     scene : Scene
+    background : Background
     """
 
-    def __init__(self, parent: QWidget, viewer: napari.Viewer, controller: Controller, scene: Scene) -> None:
+    def __init__(
+        self,
+        parent: QWidget,
+        viewer: napari.Viewer,
+        controller: Controller,
+        scene: Scene,
+        background: Background,
+    ) -> None:
         self._parent, self._viewer = parent, viewer
-        self._controller, self._scene = controller, scene
+        self._controller, self._scene, self._background = controller, scene, background
 
     def ask_scores(self) -> None:
         """Ask for the scores of another model, and review by them."""
@@ -49,6 +57,7 @@ class Opinions:
             image=case.name,
             layers=probability_layers(self._viewer.layers, case.shape, classes),
             parent=self._parent,
+            background=self._background.run,
         )
         dialog.open()
 
@@ -64,7 +73,7 @@ class Opinions:
             return
         path, name = project.path, run.name
         self._controller.say("cleanlab looks at every image; go on with the review meanwhile.")
-        run_in_background(lambda: second_opinion(path, name), self._second, self._failed)
+        self._background.run(lambda: second_opinion(path, name), self._second, self._failed)
 
     def _second(self, words: str) -> None:
         self._controller.take_opinion()

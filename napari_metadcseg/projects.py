@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
-from napari_metadcseg.background import run_in_background
+from napari_metadcseg.background import check
 from napari_metadcseg.from_layers import cases_from_layers
 from napari_metadcseg.widgets.add_images import AddImagesDialog, added_text
 from napari_metadcseg.widgets.new_project import NewProjectDialog
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QWidget
 
+    from napari_metadcseg.background import Background
     from napari_metadcseg.controller import Controller
 
 
@@ -36,15 +37,22 @@ class ProjectDialogs:
     controller : Controller
     author : callable
         Gives the name that is written with every change; None for the login name.
+    background : Background
     """
 
     def __init__(
-        self, parent: QWidget, viewer: napari.Viewer, controller: Controller, author: Callable[[], str | None]
+        self,
+        parent: QWidget,
+        viewer: napari.Viewer,
+        controller: Controller,
+        author: Callable[[], str | None],
+        background: Background,
     ) -> None:
         self._parent = parent
         self._viewer = viewer
         self._controller = controller
         self._author = author
+        self._background = background
 
     def ask_open(self) -> None:
         """Ask for a project folder and open it."""
@@ -77,7 +85,7 @@ class ProjectDialogs:
         """Ask for folders and make a project from them."""
         if not self._controller.may_switch():
             return
-        dialog = NewProjectDialog(self._parent)
+        dialog = NewProjectDialog(self._parent, self._background.run)
         dialog.setObjectName("new-project")
 
         def make() -> None:
@@ -86,8 +94,8 @@ class ProjectDialogs:
                 dialog.show_problem(missing)
                 return
             dialog.set_busy(True)
-            values = {**dialog.values(), "author": self._author()}
-            run_in_background(lambda: create_from_folders(**values), done, failed)  # type: ignore[arg-type]
+            values = {**dialog.values(), "author": self._author(), "progress": check}
+            self._background.run(lambda: create_from_folders(**values), done, failed)  # type: ignore[arg-type]
 
         def done(result: tuple[Project, str]) -> None:
             project, rule = result
@@ -108,7 +116,7 @@ class ProjectDialogs:
         if project is None:
             controller.say("Open a project first.", "error")
             return
-        dialog = AddImagesDialog(expected_of(project), self._parent)
+        dialog = AddImagesDialog(expected_of(project), self._parent, self._background.run)
         dialog.setObjectName("add-images-dialog")
 
         def make() -> None:
@@ -122,8 +130,8 @@ class ProjectDialogs:
                 return
             dialog.set_busy(True)
             values = dialog.values()
-            run_in_background(
-                lambda: addition.write_from(**values),  # type: ignore[arg-type]
+            self._background.run(
+                lambda: addition.write_from(**values, progress=check),  # type: ignore[arg-type]
                 lambda existing: done(addition, existing),
                 failed,
             )
@@ -165,8 +173,8 @@ class ProjectDialogs:
             return
         path = QFileDialog.getSaveFileName(self._parent, "Save project as", filter="Project (*.metadcseg)")[0]
         if path:
-            run_in_background(
-                lambda: build_project(path, cases, classes, author=self._author()),
+            self._background.run(
+                lambda: build_project(path, cases, classes, author=self._author(), progress=check),
                 controller.adopt,
                 lambda words: controller.say(words, "error"),
             )

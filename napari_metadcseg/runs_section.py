@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QInputDialog, QMessageBox
 
-from napari_metadcseg.background import run_in_background
 from napari_metadcseg.widgets.advanced_settings import AdvancedSettings
 from napari_metadcseg.widgets.compare_runs import CompareDialog
 from napari_metadcseg.widgets.held_back import HeldBack
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QWidget
 
+    from napari_metadcseg.background import Background
     from napari_metadcseg.controller import Controller
     from napari_metadcseg.state import UiState
     from napari_metadcseg.widgets.training_panel import TrainingPanel
@@ -43,6 +43,7 @@ class RunsSection:
     parent : QWidget
     controller : Controller
     panel : TrainingPanel
+    background : Background
 
     Attributes
     ----------
@@ -51,8 +52,9 @@ class RunsSection:
         Settings off the preset, for the next training.
     """
 
-    def __init__(self, parent: QWidget, controller: Controller, panel: TrainingPanel) -> None:
+    def __init__(self, parent: QWidget, controller: Controller, panel: TrainingPanel, background: Background) -> None:
         self._parent, self._controller, self._panel = parent, controller, panel
+        self._background = background
         self.banner = HeldBack()
         self.banner.answered.connect(self.use)
         self.changes: dict[str, Any] = {}
@@ -90,7 +92,7 @@ class RunsSection:
                 if self._controller.review.problem:
                     self._controller.say(self._controller.review.problem, "error")
 
-        run_in_background(work, done, lambda _words: None)
+        self._background.run(work, done, lambda _words: None)
 
     def _show_times(self) -> None:
         presets = self._panel.presets
@@ -161,7 +163,7 @@ class RunsSection:
                 dialog.show_rows(*found, writable=writable)
 
         dialog.problem.setText(problem)
-        run_in_background(work, done, dialog.problem.setText)
+        self._background.run(work, done, dialog.problem.setText)
 
     def _try(self, act: Callable[[Project], object]) -> bool:
         """Do something to a run; what goes wrong is said."""
@@ -246,7 +248,7 @@ class RunsSection:
             with Project.open(path) as reader:
                 return what_is_lost(reader, reader.run(name, scored=False))
 
-        run_in_background(
+        self._background.run(
             work,
             lambda words: self._confirm("Delete run", words, lambda: self._delete(name, delete_run)),
             self._refresh,
@@ -279,7 +281,7 @@ class RunsSection:
                 runs = [reader.run(name, scored=False) for name in names]
                 return [curves(run) for run in runs], _verdicts(reader, runs), differing_settings(runs)
 
-        run_in_background(work, lambda found: CompareDialog(self.dialog, *found).open(), self._refresh)
+        self._background.run(work, lambda found: CompareDialog(self.dialog, *found).open(), self._refresh)
 
 
 def _off(settings: TrainingSettings, base: TrainingSettings) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_metadcseg.background import run_in_background
 from napari_metadcseg.processes import said_by
 
 if TYPE_CHECKING:
+    from napari_metadcseg.background import Background
     from napari_metadcseg.controller import Controller
     from napari_metadcseg.widgets.project_panel import ProjectPanel
 
@@ -19,10 +19,11 @@ class NewScores:
     ----------
     controller : Controller
     panel : ProjectPanel
+    background : Background
     """
 
-    def __init__(self, controller: Controller, panel: ProjectPanel) -> None:
-        self._controller, self._panel = controller, panel
+    def __init__(self, controller: Controller, panel: ProjectPanel, background: Background) -> None:
+        self._controller, self._panel, self._background = controller, panel, background
         panel.scores_asked.connect(self.ask)
 
     def ask(self) -> None:
@@ -42,7 +43,7 @@ class NewScores:
         path, name = str(project.path), run.name
         self._panel.show_scoring(True)
         controller.say("The new images are being scored; go on with the review meanwhile.")
-        run_in_background(lambda: said_by("score", path, "--run", name), lambda _words: self._done(), self._failed)
+        self._background.run(lambda: said_by("score", path, "--run", name), lambda _words: self._done(), self._failed)
 
     def _done(self) -> None:
         self._panel.show_scoring(False)

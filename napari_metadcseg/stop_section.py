@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from napari_metadcseg.background import run_in_background
+from napari_metadcseg.background import Background
 from napari_metadcseg.widgets.stop_panel import StopPanel
 from src_core.errors import MetaDCSegError
 from src_core.review import audit
@@ -31,14 +31,19 @@ class StopSection:
     ----------
     controller : Controller
     rule : StopRule, optional
+    background : Background, optional
+        That of the window.
 
     Attributes
     ----------
     panel : StopPanel
     """
 
-    def __init__(self, controller: Controller, rule: StopRule | None = None) -> None:
+    def __init__(
+        self, controller: Controller, rule: StopRule | None = None, *, background: Background | None = None
+    ) -> None:
         self._controller = controller
+        self._background = background or Background()
         self._estimator: StopEstimator | None = None
         self._reader: Project | None = None
         self._basis: tuple[Any, ...] = ()
@@ -74,7 +79,7 @@ class StopSection:
             return
         self.close()
         self._working, self._basis = True, basis
-        run_in_background(lambda: _made(project.path, run.name), self._take, self._failed)
+        self._background.run(lambda: _made(project.path, run.name), self._take, self._failed)
 
     def _take(self, made: tuple[Project, StopEstimator]) -> None:
         self._working = False

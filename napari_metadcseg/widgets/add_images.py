@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox
 
+from napari_metadcseg.background import run_in_background
 from napari_metadcseg.widgets.found_panel import WITHOUT_MASK, FoundPanel
 from napari_metadcseg.widgets.pairs_dialog import PairsDialog
 from src_core.io.preview import preview_addition
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QWidget
 
+    from napari_metadcseg.background import Run
     from src_core.data.case import CaseInfo
     from src_core.io.additions import Expected
 
@@ -27,9 +29,11 @@ class AddImagesDialog(PairsDialog):
     ----------
     expected : Expected
         What the project has.
+    background : callable, optional
+        That of the window.
     """
 
-    def __init__(self, expected: Expected, parent: QWidget | None = None) -> None:
+    def __init__(self, expected: Expected, parent: QWidget | None = None, background: Run = run_in_background) -> None:
         classes = ", ".join(f"{info.name} ({info.value})" for info in expected.table.classes)
         words = (
             f"The masks have the classes and values of the project: {classes}. All images are added, or none of them. "
@@ -40,7 +44,8 @@ class AddImagesDialog(PairsDialog):
         self.skip.setToolTip("Otherwise nothing is added when there is one")
         self.form.addRow("", self.unlabelled)
         self.form.addRow("", self.skip)
-        self._show_found(FoundPanel(self._looked_for, partial(preview_addition, expected)), self.skip.toggled)
+        found = FoundPanel(self._looked_for, partial(preview_addition, expected), background=background)
+        self._show_found(found, self.skip.toggled)
 
     def missing(self) -> str:
         """What is still to be filled in, in words; empty when nothing is."""

@@ -15,6 +15,8 @@ from src_core.io.preview import Preview, preview
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_metadcseg.background import Run
+
 WAIT_MS = 400
 MAX_PROBLEMS = 6
 WITHOUT_MASK = "Take images without a mask, too"
@@ -58,6 +60,8 @@ class FoundPanel(QFrame):
         Keywords of ``look``; no images when nothing is to be looked for yet.
     look : callable
         :func:`~src_core.io.preview.preview`, or another one of its kind.
+    background : callable, optional
+        That of the window.
     """
 
     def __init__(
@@ -65,10 +69,11 @@ class FoundPanel(QFrame):
         values: Callable[[], dict[str, object]],
         look: Callable[..., Preview] = preview,
         parent: QWidget | None = None,
+        background: Run = run_in_background,
     ) -> None:
         super().__init__(parent)
         self._values = values
-        self._look = look
+        self._look, self._background = look, background
         self._generation = 0
         self.found: Preview | None = None
         self.setFrameShape(QFrame.Shape.StyledPanel)
@@ -111,4 +116,4 @@ class FoundPanel(QFrame):
         def failed(words: str) -> None:
             done(Preview(problems=(words,)))
 
-        run_in_background(lambda: self._look(**values), done, failed)
+        self._background(lambda: self._look(**values), done, failed)

@@ -19,13 +19,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_metadcseg.background import run_in_background
+from napari_metadcseg.background import check, run_in_background
 from napari_metadcseg.widgets.pairs_dialog import PathField
 from napari_metadcseg.widgets.parts import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from napari_metadcseg.background import Run
     from src_core.infer.imported import Imported
 
 INTRO = (
@@ -65,6 +66,8 @@ class ImportScoresDialog(QDialog):
         Name of the image that is shown.
     layers : mapping of name to array
         Open layers that may hold its probabilities.
+    background : callable, optional
+        That of the window.
     """
 
     _progressed = Signal(int, int)
@@ -78,9 +81,10 @@ class ImportScoresDialog(QDialog):
         image: str = "",
         layers: Mapping[str, Any] | None = None,
         parent: QWidget | None = None,
+        background: Run = run_in_background,
     ) -> None:
         super().__init__(parent)
-        self._work, self._done = work, done
+        self._work, self._done, self._background = work, done, background
         self._classes, self._image, self._layers = classes, image, dict(layers or {})
         self._busy = False
         self.setObjectName("import-scores")
@@ -208,8 +212,13 @@ class ImportScoresDialog(QDialog):
             self.show_problem(missing)
             return
         self._set_busy(True)
-        work, values, progress = self._work, self.values(), self._progressed.emit
-        run_in_background(lambda: work(**values, progress=progress), self._finished, self._failed)
+        work, values = self._work, self.values()
+
+        def progress(done: int, total: int) -> None:
+            check()
+            self._progressed.emit(done, total)
+
+        self._background(lambda: work(**values, progress=progress), self._finished, self._failed)
 
     def _finished(self, imported: Imported) -> None:
         self._set_busy(False)

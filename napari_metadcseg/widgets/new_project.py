@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog
 
+from napari_metadcseg.background import run_in_background
 from napari_metadcseg.widgets.found_panel import FoundPanel
 from napari_metadcseg.widgets.pairs_dialog import PairsDialog, PathField
 from src_core.io.formats import names
@@ -13,11 +14,19 @@ from src_core.io.formats import names
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
+    from napari_metadcseg.background import Run
+
 
 class NewProjectDialog(PairsDialog):
-    """Asks for the folders of a new project. Problems are listed in it, and nothing is created then."""
+    """Asks for the folders of a new project. Problems are listed in it, and nothing is created then.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    background : callable, optional
+        That of the window.
+    """
+
+    def __init__(self, parent: QWidget | None = None, background: Run = run_in_background) -> None:
         words = (
             "Images and masks belong together when their file names are equal (the ending may differ). "
             "Your files are only read. Formats: " + names() + "."
@@ -28,7 +37,7 @@ class NewProjectDialog(PairsDialog):
         self.form.addRow("Classes file (optional)", self.classes)
         self.form.addRow("", self.unlabelled)
         self.form.addRow("Save project as", self.target)
-        self._show_found(FoundPanel(self._looked_for), self.classes.line.textChanged)
+        self._show_found(FoundPanel(self._looked_for, background=background), self.classes.line.textChanged)
 
     def _classes_file(self) -> str:
         return QFileDialog.getOpenFileName(self, "Classes file", filter="Classes (*.csv *.json)")[0]

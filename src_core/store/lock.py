@@ -40,7 +40,7 @@ class WriteLock:
         self, project: Path, where: Path | None = None, consequence: str = "The project was not opened for writing."
     ) -> None:
         self._holder = project / "lock.json"
-        self._lock = FileLock(project / "lock")
+        self._lock = FileLock(project / "lock", thread_local=False)  # opened in a thread, closed in the window's
         with storage_errors(where or project, consequence):
             try:
                 self._lock.acquire(timeout=0)
