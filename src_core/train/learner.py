@@ -245,8 +245,8 @@ class Learner:
         found = guide.guided(self._gradient(loss), verified, weight=self.given_weight, verified_weight=1.0)
         for name, value in parameters.items():
             value.grad = found.gradient[name]
-        self.given_weight = guide.moved(self.given_weight, found.cosine, self.planned_steps)
         report = self._step(loss)
+        self.given_weight = guide.moved(self.given_weight, found.cosine, self.planned_steps)
         report.counters.update(given_weight=self.given_weight, cosine=found.cosine)
         return report
 
@@ -378,8 +378,9 @@ class Learner:
         return self._step(loss, counts=counts)
 
     def _step(self, loss: Tensor, *, counts: bool = True) -> StepReport:
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.grad_clip)
-        self.optimizer.step()
+        with self.passes.final():
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.grad_clip)
+            self.optimizer.step()
         if counts:
             self.steps += 1
             self._follow()

@@ -207,6 +207,7 @@ class Loop:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
+                learner.passes.ranks.ran_out(error)
             learner.optimizer.zero_grad(set_to_none=True)
             self._notice(learner.passes.halve())
 

@@ -10,7 +10,7 @@ Shape suffixes: B batch, C classes, I input channels, X any number of space axes
 from __future__ import annotations
 
 import gc
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +20,7 @@ from src_core.errors import TrainingError
 from src_core.train.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from torch import Tensor
@@ -54,7 +54,7 @@ class Passes:
         self.ranks = ranks
         self.dtype = lower_precision(settings.precision, device)
         self._device = device
-        self._crops = max(settings.batch_size, settings.meta_batch_size)
+        self._crops = -(-max(settings.batch_size, settings.meta_batch_size) // ranks.size)
 
     def __call__(self, call: Callable[[Tensor], Tensor], images_BIX: Tensor) -> Tensor:
         """Logits, float32 or as the images, of a call that may be made again when backward needs it."""
@@ -75,7 +75,7 @@ class Passes:
         return torch.autocast(self._device.type, dtype=self.dtype)
 
     def halve(self) -> str:
-        """Send half as many crops at a time from now on.
+        """Send half as many crops at a time from now on, at all ranks.
 
         Returns
         -------
@@ -88,23 +88,42 @@ class Passes:
             If it was one crop at a time already.
         """
         before = -(-self._crops // self.parts)
-        if not self.ranks.alone:
-            raise TrainingError(
-                f"Memory ran out in process {self.ranks.rank + 1} of {self.ranks.size}; start more processes, or train "
-                "with a smaller batch_size or a quicker preset."
-            )
         if before == 1:
             raise TrainingError(
-                "Memory ran out with one crop at a time; close other programs, choose a quicker preset (smaller "
-                "images and network), or train on the CPU."
+                f"Memory ran out with one crop at a time{self._where}; close other programs, choose a quicker preset "
+                "(smaller images and network), or train on the CPU."
             )
         self.parts *= 2
         forget_unused()
         now = -(-self._crops // self.parts)
         return (
-            f"Memory ran out with {before} crops at a time; going on with {now} at a time, which takes longer and "
-            "learns the same."
+            f"Memory ran out with {before} crops at a time{self._where}; going on with {now} at a time, which takes "
+            "longer and learns the same."
         )
+
+    @property
+    def _where(self) -> str:
+        return "" if self.ranks.alone else " in each process"
+
+    @contextmanager
+    def final(self) -> Iterator[None]:
+        """Around what ends a step and cannot be taken back: all ranks come so far, or none does.
+
+        Raises
+        ------
+        TrainingError
+            If memory runs out here at one of several ranks: the others have taken the step.
+        """
+        self.ranks.all_have_memory()
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if self.ranks.alone or not is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"Memory ran out in process {self.ranks.rank + 1} of {self.ranks.size} while it changed the network; "
+                "close other programs or choose a quicker preset, then go on from the last checkpoint with --resume."
+            ) from error
 
 
 def lower_precision(wanted: str, device: torch.device) -> torch.dtype | None:

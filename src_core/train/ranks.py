@@ -15,7 +15,7 @@ Shape suffixes: B batch, I input channels, X any number of space axes (2 or 3).
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY = 0.2
 """Seconds between two looks whether a pause is over."""
+
+
+class OutOfMemoryElsewhereError(MemoryError):
+    """Another rank ran out of memory in this step, which all take anew."""
 
 
 class Ranks:
@@ -96,15 +100,47 @@ class Ranks:
         """All parts of a batch of so many rows."""
         rows = part.new_zeros((count, *part.shape[1:]))
         rows[own] = part
+        self.all_have_memory()
         return self._sum(rows)
 
     def summed(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """Sum of the gradients of all ranks, by parameter."""
         if self.alone:
             return gradient
-        total = self._sum(torch.cat([value.flatten() for value in gradient.values()]))
+        flat = torch.cat([value.flatten() for value in gradient.values()])
+        self.all_have_memory()
+        total = self._sum(flat)
         pieces = torch.split(total, [value.numel() for value in gradient.values()])
         return {name: piece.view_as(gradient[name]) for name, piece in zip(gradient, pieces, strict=True)}
+
+    # ---------------------------------------------------------------- memory
+
+    def all_have_memory(self) -> None:
+        """Go on together, or learn that a rank cannot: it stands before every exchange in a step.
+
+        Raises
+        ------
+        OutOfMemoryElsewhereError
+            At all ranks that come here, if another one is in :meth:`ran_out` instead.
+        """
+        if not self.alone:
+            self._memory(short=False)
+
+    def ran_out(self, error: BaseException) -> None:
+        """Tell of memory that ran out in a step; returns when all ranks know it, and take the step anew.
+
+        Parameters
+        ----------
+        error : BaseException
+            If it says that another rank ran out, all know it already.
+        """
+        if not self.alone and not isinstance(error, OutOfMemoryElsewhereError):
+            with suppress(OutOfMemoryElsewhereError):
+                self._memory(short=True)
+
+    def _memory(self, *, short: bool) -> None:
+        if self.any([short])[0]:
+            raise OutOfMemoryElsewhereError("out of memory in another process of this training")
 
     def _sum(self, values: Tensor) -> Tensor:
         with _others_gone():

@@ -103,6 +103,7 @@ class Weigher:
         self.lengths: list[float] = []
         self.exhausted = False
         self._settings = settings
+        self._observed: Batch | None = None
 
     def observe(
         self,
@@ -114,6 +115,8 @@ class Weigher:
         counters: dict[str, float],
     ) -> Tensor | None:
         """Take the meta weights of a batch along the direction of the verified crops.
+
+        The same batch again, as when memory ran out later in its step, is not remembered twice.
 
         Parameters
         ----------
@@ -132,14 +135,17 @@ class Weigher:
         Tensor, (B, C, X), or None
             The meta weights, where they are used directly; None where the memory has taken them.
         """
-        self._watch(norm(direction), counters)
+        again = batch is self._observed
         logits_BCX, derivative_BCX = self.derivative_of(batch.images_BIX, direction)
         weights_BCX = label_weights(logits_BCX, derivative_BCX)
+        if not again:
+            self._watch(norm(direction), counters)
         counters["non_finite"] = float((~torch.isfinite(weights_BCX)).any())
         if self._settings.weighting != "memory":
             return weights_BCX
-        if not self.exhausted:
+        if not self.exhausted and not again:
             self._remember(batch, weights_BCX, logits_BCX.argmax(1) if pseudo_BX is None else pseudo_BX, rate)
+        self._observed = batch
         return None
 
     def derivative_of(self, images_BIX: Tensor, direction: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src_core.errors import InputError, SettingsError
+from src_core.errors import InputError, SettingsError, TrainingError
 from src_core.train.control import Control
 from src_core.train.joining import joined
-from src_core.train.ranks import ALONE, Ranks, SharedControl
+from src_core.train.passes import Passes
+from src_core.train.ranks import ALONE, OutOfMemoryElsewhereError, Ranks, SharedControl
 
 
 @given(count=st.integers(0, 40), size=st.integers(1, 9))
@@ -48,6 +50,34 @@ def test_a_pause_of_another_rank_is_waited_for():
     assert shared.paused
     shared.wait_if_paused()
     assert not shared.paused
+
+
+def test_memory_that_ran_out_elsewhere_is_heard_before_an_exchange():
+    ranks = _Answers([False], [True], [False], [True])
+    ranks.all_have_memory()
+    with pytest.raises(OutOfMemoryElsewhereError):
+        ranks.all_have_memory()
+    ranks.ran_out(MemoryError())  # told where the others wait
+    ranks.ran_out(OutOfMemoryElsewhereError())  # they know
+    assert ranks.answers == [[True]]
+    ALONE.all_have_memory()
+    ALONE.ran_out(MemoryError())
+
+
+def test_a_step_that_others_have_taken_is_not_taken_anew(tiny):
+    passes = Passes(tiny(batch_size=4, meta_batch_size=3), torch.device("cpu"), _Answers([False], [True], [False]))
+    with (
+        pytest.raises(TrainingError, match=r"process 1 of 2 while it changed the network; .* --resume"),
+        passes.final(),
+    ):
+        raise MemoryError
+    with pytest.raises(OutOfMemoryElsewhereError), passes.final():
+        raise AssertionError("taken without the other one")
+    with pytest.raises(RuntimeError, match="do not fit"), passes.final():
+        raise RuntimeError("shapes do not fit")
+    assert "with 2 crops at a time in each process; going on with 1" in passes.halve()
+    with pytest.raises(TrainingError, match="with one crop at a time in each process; close"):
+        passes.halve()
 
 
 def test_one_process_is_alone():

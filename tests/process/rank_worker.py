@@ -12,6 +12,7 @@ import torch
 from src_core.config import preset
 from src_core.errors import TrainingError
 from src_core.store.project import Project
+from src_core.train import learner as learner_module
 from src_core.train.cases import WorkingSet
 from src_core.train.control import Control
 from src_core.train.joining import joined_at
@@ -26,6 +27,10 @@ METHODS = {
     "used directly": {"cross_fit": False, "weighting": "image", "consistency_weight": 0.1, "steps_per_epoch": 1},
     "l2b": {"method": "l2b", "optimizer": "sgd", "steps_per_epoch": 1},
 }
+SHORT_AT = 12
+"""The step, past the warm-up, in which memory runs out at the second rank."""
+SHORT = ("last pass", "gradient")
+"""Where in the step: after all that is remembered of it, and where the ranks put their gradients together."""
 
 
 def settings_of(**changes):
@@ -46,8 +51,9 @@ def settings_of(**changes):
     return preset("quick", **{**values, **changes})
 
 
-def train(path, ranks, dtype=torch.float64, **changes):
-    """State after the steps, tensors by name."""
+def train(path, ranks, dtype=torch.float64, *, short="", noticed=None, **changes):
+    """State after the steps, tensors by name; ``short`` of memory at some point, what is said of it in ``noticed``."""
+    noticed = [] if noticed is None else noticed
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     torch.set_num_threads(1)
@@ -59,11 +65,37 @@ def train(path, ranks, dtype=torch.float64, **changes):
                 case.image_IX = case.image_IX.to(dtype)
             ranks.share_labels(data)
             learner = Learner(settings, data, torch.device("cpu"), ranks)
-            loop = Loop(learner, data, settings, ranks.control(Control()), lambda _event, /, **_data: None)
+            told = []
+            loop = Loop(learner, data, settings, ranks.control(Control()), lambda _event, /, **data: told.append(data))
+            if short:
+                _run_out(learner, short)
             rows = [loop.epoch(number) for number in range(settings.epochs)]
+            noticed.extend(data["text"] for data in told if "Memory" in data.get("text", ""))
     finally:
         torch.set_default_dtype(before)
     return state_of(learner, rows)
+
+
+def _run_out(learner, where):
+    """Let two crops at a time be too much in one step, at one point of it."""
+    passes = []
+
+    def refuse(_module, inputs):
+        if learner.steps == SHORT_AT and torch.is_grad_enabled() and len(inputs[0]) > 1:
+            passes.append(inputs[0].shape)
+            if len(passes) == 2:  # the first is that of the verified crops
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    def fail_once(*arguments):
+        if learner.steps == SHORT_AT and not passes:
+            passes.append(None)
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 3 bytes.")
+        return slopes(*arguments)
+
+    if where == "gradient":
+        slopes, learner_module.gradient = learner_module.gradient, fail_once
+    else:
+        learner.network.register_forward_pre_hook(refuse)
 
 
 def state_of(learner, rows):
@@ -83,7 +115,11 @@ def main(arguments):
         found = {}
         for method, changes in METHODS.items():
             found |= {f"{method}/{name}": value for name, value in train(path, ranks, **changes).items()}
-        np.savez(out, **found)
+        noticed = []
+        for where in SHORT:
+            state = train(path, ranks, short=where if rank == "1" else "", noticed=noticed)
+            found |= {f"{where}/{name}": value for name, value in state.items()}
+        np.savez(out, **found, noticed=noticed)
         if rank == "1":
             os._exit(9)  # dies without a word
         try:

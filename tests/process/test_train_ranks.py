@@ -16,7 +16,7 @@ import pytest
 
 from src_core.train import checkpoint
 from src_core.train.ranks import ALONE
-from tests.process.rank_worker import METHODS, STEPS, train
+from tests.process.rank_worker import METHODS, SHORT, STEPS, train
 
 pytestmark = pytest.mark.process
 
@@ -59,6 +59,12 @@ def test_two_ranks_learn_what_one_process_learns(make_project, started, tmp_path
     assert ranks[0].wait(TIMEOUT) == 0  # it noticed that the other one had died, and said so
     assert "Another process of this training ended" in outs[0].with_suffix(".npz.said").read_text(encoding="utf-8")
     found = [dict(np.load(out)) for out in outs]
+    noticed = [list(one.pop("noticed")) for one in found]
+    said = "Memory ran out with 2 crops at a time in each process; going on with 1 at a time, which takes longer"
+    assert noticed == [[f"{said} and learns the same."] * len(SHORT)] * 2
+    for name, value in list(alone.items()):
+        method, _, rest = name.partition("/")
+        alone |= {f"{where}/{rest}": value for where in SHORT if method == "default"}
     assert set(found[0]) == set(found[1]) == set(alone)
     for name, value in alone.items():
         np.testing.assert_allclose(found[0][name], value, rtol=0, atol=1e-8, err_msg=name)
