@@ -35,6 +35,10 @@ _LOST = (
     "The connection to the Dask scheduler was lost; what was there before is kept. Look after the scheduler, then try "
     "again."
 )
+_SETTINGS = (
+    "ca-file, client.cert and client.key under distributed.comm.tls in ~/.config/dask, or the variables "
+    "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …TLS__CLIENT__CERT and …TLS__CLIENT__KEY"
+)
 _ADDRESS = re.compile(r"^([a-z]+://)?(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}$")
 
 
@@ -118,7 +122,8 @@ def connected(address: str, project: Path) -> Iterator[Cluster]:
     Raises
     ------
     InputError
-        If Dask is not installed, nobody answers at the address, or no worker sees the project.
+        If Dask is not installed, its certificates do not fit, nobody answers at the address, or no worker sees the
+        project.
     WorkerError
         If the cluster is lost later.
     """
@@ -149,13 +154,40 @@ def _client(address: str) -> Client:
             f"{address!r} is no address of a Dask scheduler; expected HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT, "
             "as the scheduler prints it when it starts."
         )
+    _check_certificates(address)
     try:
         return Client(address, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise InputError(_refusal(address, _words(error))) from error
+
+
+def _check_certificates(address: str) -> None:
+    """Refuse at once what Dask would try for a while."""
+    from distributed.security import Security
+
+    try:
+        context = Security().get_connection_args("client")["ssl_context"]
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"No Dask scheduler can be talked to at {address} ({_words(error)}); start one with 'dask scheduler', or "
-            "see that address, certificates and firewall fit."
+            f"The certificates that Dask is told of here cannot be used ({_words(error)}); correct {_SETTINGS}."
         ) from error
+    if context is None and address.startswith("tls://"):
+        raise InputError(
+            f"{address} is talked to with certificates, and Dask is told of none here; name them by {_SETTINGS}."
+        )
+
+
+def _refusal(address: str, words: str) -> str:
+    if "certificate" in words.lower():
+        return (
+            f"The Dask scheduler at {address} and this computer do not accept each other's certificates; both must be "
+            f"signed by what ca-file holds. See {_SETTINGS}."
+        )
+    more = "" if address.startswith("tls://") else " One that was started with certificates is at tls://HOST:PORT."
+    return (
+        f"No Dask scheduler can be talked to at {address} ({words}); start one with 'dask scheduler', or see that "
+        f"address, certificates and firewall fit.{more}"
+    )
 
 
 def _words(error: Exception) -> str:
