@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from contextlib import contextmanager
 from datetime import timedelta
 from ipaddress import ip_address
@@ -86,9 +88,36 @@ def joined_at(rank: int, size: int, device: str, *, local: int = 0, method: str 
             "let the machines reach each other."
         ) from error
     try:
-        yield Ranks(rank, size)
+        with _ended_in_words():
+            yield Ranks(rank, size)
     finally:
         distributed.destroy_process_group()
+
+
+@contextmanager
+def _ended_in_words() -> Iterator[None]:
+    """Say why when torchrun ends this process, as it does with all when one of them has ended.
+
+    Once something is on its way to be said, nothing more is heard until it is; torchrun waits half a minute for that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def told(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise TrainingError(
+            "This process was told to end, as by torchrun when another process of this training has ended. Go on from "
+            "the last checkpoint with --resume."
+        )
+
+    before = signal.signal(signal.SIGTERM, told)
+    try:
+        yield
+    except TrainingError:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise
+    signal.signal(signal.SIGTERM, before)
 
 
 def _take_gpu(local: int) -> None:
