@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from platformdirs import user_config_path
 
 from src_core.errors import storage_errors
+from src_core.store.durable import put
 from src_core.store.reading import read_object
 
 if TYPE_CHECKING:
@@ -69,8 +70,6 @@ def save(preferences: Preferences, path: Path) -> None:
     StorageError
         If it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     with storage_errors(path, "The preferences are as they were."):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(asdict(preferences), indent=2), encoding="utf-8")
-        partial.replace(path)
+        put(path, json.dumps(asdict(preferences), indent=2))

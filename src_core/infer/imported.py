@@ -26,6 +26,7 @@ from src_core.infer.import_inputs import NOTHING, Inputs, Sources
 from src_core.meta.calibration import earned_trust_scale
 from src_core.review.regions import find_regions, image_score
 from src_core.store import arrays
+from src_core.store.durable import put
 from src_core.store.names import check_run_name
 from src_core.store.project import Project
 from src_core.store.runs import IMPORTED, PROBABILITIES, ScoreWriter
@@ -310,6 +311,4 @@ def _write_record(
         "versions": {"napari-metadcseg": __version__, "python": platform.python_version()},
     }
     with storage_errors(folder, "Nothing was imported."):
-        partial = folder / "run.json.partial"
-        partial.write_text(json.dumps(record, indent=2), encoding="utf-8")
-        partial.replace(folder / "run.json")
+        put(folder / "run.json", json.dumps(record, indent=2))

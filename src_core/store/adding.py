@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from src_core.errors import InputError, storage_errors
 from src_core.store import arrays
-from src_core.store.durable import sync_file
+from src_core.store.durable import PARTIAL, put, sync_file
 from src_core.store.reading import read_object, whole_of
 
 if TYPE_CHECKING:
@@ -36,12 +36,8 @@ def announce(project: Path, first: int) -> None:
     marker = project / MARKER
     if marker.exists():
         raise InputError(f"Images are being added to project {project.stem} already; wait for that to end.")
-    partial = marker.with_suffix(".partial")
     with storage_errors(marker, "Nothing was added."):
-        partial.write_text(json.dumps({"first": first}), encoding="utf-8")
-        sync_file(partial)
-        partial.replace(marker)
-        sync_file(project)
+        put(marker, json.dumps({"first": first}))
 
 
 def sweep(project: Path, known: Container[int]) -> None:
@@ -54,7 +50,7 @@ def sweep(project: Path, known: Container[int]) -> None:
         Ids of the images that the record names.
     """
     marker = project / MARKER
-    marker.with_suffix(".partial").unlink(missing_ok=True)
+    marker.with_name(f".{MARKER}{PARTIAL}").unlink(missing_ok=True)
     try:
         first = whole_of(read_object(marker), "first")
     except (OSError, ValueError):

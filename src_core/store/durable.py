@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 BATCH = 32
 """So many changes are brought to the disk together; it is also about what is repeated after a crash."""
 
+PARTIAL = ".partial"
+"""Ends the name of what is being written; what a crash leaves of it is written over, and copied nowhere."""
+
 MANY = 500
 """From so many files on, the file system is asked for all at once."""
 
@@ -46,6 +49,35 @@ def sync_file(path: Path) -> None:
             os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def put(path: Path, text: str, *, to_disk: bool = True) -> None:
+    """Write a small text file, whole or not at all: beside its place first, under a name of its own.
+
+    Parameters
+    ----------
+    path : Path
+    text : str
+    to_disk : bool
+        Bring it to the disk before it takes its place, and its folder after that, so that a power cut leaves the old
+        or the new one. False for what a power cut makes void, as what tells of a process.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; what was there before stays, and nothing beside it.
+    """
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        if to_disk:
+            sync_file(partial)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    if to_disk:
+        sync_file(path.parent)
 
 
 def sync_files(paths: Iterable[Path]) -> None:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from src_core.errors import InputError, ProjectLockedError, ProjectReadOnlyError, storage_errors
 from src_core.store import opinion, ranking
-from src_core.store.durable import sync_file
+from src_core.store.durable import put, sync_file
 from src_core.store.names import check_run_name
 from src_core.store.reading import read_object, text_of
 from src_core.store.runs import ABOUT, LOCK, OLD_SCORES, SCORES
@@ -140,14 +140,8 @@ def is_busy(run: Run) -> bool:
 
 def write_about(folder: Path, name: str, values: dict[str, Any]) -> None:
     """Write a small record of a person's, whole or not at all."""
-    partial = folder / f".{name}.partial"
     with storage_errors(folder / name, "It is as it was."):
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(values, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(folder / name)
-        sync_file(folder)
+        put(folder / name, json.dumps(values, indent=2))
 
 
 def _about(run: Run) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from filelock import Timeout
 from src_core import __version__
 from src_core.errors import InputError, ProjectError, ProjectLockedError, storage_errors
 from src_core.messages import Message
+from src_core.store.durable import put
 from src_core.store.names import check_run_name
 from src_core.store.project import Project
 from src_core.store.run_files import run_lock
@@ -293,9 +294,7 @@ class _Session:
             **({} if before is None else {"from": before}),
         }
         with storage_errors(self.folder, "Nothing was trained."):
-            partial = self.folder / "run.json.partial"
-            partial.write_text(json.dumps(record, indent=2), encoding="utf-8")
-            partial.replace(self.folder / "run.json")
+            put(self.folder / "run.json", json.dumps(record, indent=2))
 
     def _append_history(self, row: dict[str, Any]) -> None:
         path = self.folder / "history.jsonl"
@@ -317,6 +316,4 @@ class _Session:
                 continue
             if row.get("epoch", 0) <= epochs:
                 rows.append(json.dumps(row) + "\n")
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(rows), encoding="utf-8")
-        partial.replace(path)
+        put(path, "".join(rows))

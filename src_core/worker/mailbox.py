@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from src_core.errors import WorkerError
 from src_core.messages import Message
+from src_core.store.durable import put
 from src_core.worker.line import see_off
 
 if TYPE_CHECKING:
@@ -79,9 +80,7 @@ class Post:
         (folder / ASKED).unlink(missing_ok=True)
         self._orders = _Follower(folder / ASKED)
         self._file = (folder / SAID).open("w", encoding="utf-8", buffering=1)
-        partial = folder / (RECORD + ".partial")
-        partial.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}), encoding="utf-8")
-        partial.replace(folder / RECORD)
+        put(folder / RECORD, json.dumps({"pid": os.getpid(), "host": platform.node()}), to_disk=False)
 
     def write(self, message: Message) -> None:
         """Add a message; a disk that is full must not end training for the sake of its log."""
