@@ -76,6 +76,7 @@ class ReviewDesk:
         self._generation = 0
         self._hand: Hand | None = None
         self._looks: dict[str, Look] = {}
+        self._noted = 0
 
     def attach(self, project: Project) -> None:
         """Review another project, with its newest scores."""
@@ -116,7 +117,7 @@ class ReviewDesk:
         self.queue.update(regions, {})
         self.run, self._generation, self._images, self.problem = run, generation, images, ""
         self.take_opinion()
-        self._note(project.history(ANSWERS)[::-1])
+        self._note_new(project)
         self.settle()
         self.queue.learn()
         return True
@@ -289,13 +290,18 @@ class ReviewDesk:
         if run is None or not waiting:
             raise InputError(f"No proposal of the queue waits in image {case.name}; press Next (N) to take a region.")
         hands = [self._read(region, run) for region in waiting]
-        rows = project.version()[0]
         try:
             record = accept_together(project, [(hand.region, hand.mask, hand.proposed) for hand in hands], run.name)
         finally:
-            self._note(project.history(project.version()[0] - rows))
+            self._note_new(project)
             self.queue.decide(*self._settled(project, case.id))
         return record, len(hands)
+
+    def _note_new(self, project: Project) -> None:
+        """Let the queue know what decisions found that were recorded since the last time."""
+        committed = project.version()[0]
+        self._note(project.history(min(committed - self._noted, ANSWERS))[::-1])
+        self._noted = committed
 
     def _note(self, records: Iterable[Record]) -> None:
         """Let the queue know what decisions found."""

@@ -73,16 +73,21 @@ def confirm(project: Project, region: Region, mask: NDArray[np.bool_], run: str 
     case = project.case(region.case_id)
     boxes = [region.box, *project.unconfirmed_strokes(case)]
     own = region.box, _boxed(mask, region.box)
-    scores = {**scores_of(region), FOUND: _share_changed(project, region, own[1])}
-    change = Change(case.id, Action.CONFIRM, region=region.id, run=run, scores=scores)
     box, places = around(boxes), apart(boxes)
-    if prod(box.shape) <= pieces.MOST or len(places) == 1:
-        found = _painted(project, case, box, own, region.labelled)
+    split = prod(box.shape) > pieces.MOST and len(places) > 1
+    seen = region.box if split else box
+    pixels = project.read_labels(case, seen)
+    share = _share_changed(pixels[0][region.box.within(seen)], region, own[1])
+    scores = {**scores_of(region), FOUND: share}
+    change = Change(case.id, Action.CONFIRM, region=region.id, run=run, scores=scores)
+    if not split:
+        found = _painted(project, case, box, pixels, own, region.labelled)
         return change if found is None else replace(change, patch=found[1])
 
     def parts() -> Iterator[tuple[Patch, Patch]]:
         for place in places:
-            found = _painted(project, case, place, own if region.box.is_inside(place) else None, region.labelled)
+            pixels, here = project.read_labels(case, place), own if region.box.is_inside(place) else None
+            found = _painted(project, case, place, pixels, here, region.labelled)
             if found is not None:
                 yield found
 
@@ -90,13 +95,18 @@ def confirm(project: Project, region: Region, mask: NDArray[np.bool_], run: str 
 
 
 def _painted(
-    project: Project, case: CaseInfo, box: Box, own: tuple[Box, NDArray[np.bool_]] | None, labelled: bool
+    project: Project,
+    case: CaseInfo,
+    box: Box,
+    pixels: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    own: tuple[Box, NDArray[np.bool_]] | None,
+    labelled: bool,
 ) -> tuple[Patch, Patch] | None:
     """What confirming changes in a box, around what it changes: painted pixels, and those of the region if it is here.
 
-    None when that is nothing.
+    None when that is nothing. ``pixels`` are label and verified of the box.
     """
-    before, verified = project.read_labels(case, box)
+    before, verified = pixels
     label, given = before.copy(), project.read_given(case, box)
     inside = (label != given) & ~is_verified(verified)
     tight = None
@@ -114,9 +124,8 @@ def _painted(
     return Patch(place, before[tight.slices].copy(), kinds_before), Patch(place, after, kinds)
 
 
-def _share_changed(project: Project, region: Region, inside: NDArray[np.bool_]) -> float:
-    """Share of a region's pixels that have another label now than when it was found."""
-    label = project.read_label(project.case(region.case_id), region.box)
+def _share_changed(label: NDArray[np.uint8], region: Region, inside: NDArray[np.bool_]) -> float:
+    """Share of a region's pixels that have another label now, in its box, than when it was found."""
     return round(float(np.mean(label[inside] != region.given)), 5) if inside.any() else 0.0
 
 

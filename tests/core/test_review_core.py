@@ -278,6 +278,21 @@ def test_a_stroke_is_recorded_unverified_and_confirmed_with_the_region(open_proj
     assert decisions.edit(open_project, case, box, open_project.read_label(case, box)) is None
 
 
+def test_confirming_reads_the_label_once(open_project, monkeypatch):
+    case, found, mask = hand(open_project)
+    far = Box((40, 40), (42, 43))
+    open_project.commit(decisions.edit(open_project, case, far, 1 - open_project.read_label(case, far)))
+    open_project.commit(decisions.edit(open_project, case, found.box, np.ones((1, 1), np.uint8)))
+    read, boxes = type(open_project).read_labels, []
+    monkeypatch.setattr(
+        type(open_project), "read_labels", lambda self, case, box=None: (boxes.append(box), read(self, case, box))[1]
+    )
+    change = decisions.confirm(open_project, found, mask)
+    assert len(boxes) == 1
+    assert change.scores["found"] == 1  # of the region, whatever was painted elsewhere
+    assert (change.patch.verified[far.within(change.patch.box)] == Verified.CORRECTED).all()
+
+
 def test_painting_over_verified_pixels_keeps_them_verified(open_project):
     case = open_project.cases[-1]
     open_project.commit(decisions.verify_image(open_project, case))

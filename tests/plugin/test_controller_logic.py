@@ -129,6 +129,28 @@ def test_accepting_everything_cleans_the_masks_and_empties_the_queue(controller,
     assert controller.state.review.can_redo
 
 
+def test_new_scores_look_for_answers_in_new_rows_only(controller, scored, monkeypatch):
+    history, asked = Project.history, []
+    monkeypatch.setattr(Project, "history", lambda self, limit=None: (asked.append(limit), history(self, limit))[1])
+    regions = [controller.state.review.region.id]
+    controller.accept()
+    controller.undo()
+    regions.append(controller.state.review.region.id)
+    controller.keep()
+    known = dict(controller.queue._answers)
+    for rows in (3, 0):  # what was decided on the way is not looked for again the next time
+        asked.clear()
+        add_scores(scored[0], scored[1])
+        assert controller.review.take_scores()
+        assert asked == [rows]
+        assert controller.queue._answers == known
+    assert set(regions) <= set(known)
+    fresh = Controller(TrainingDesk(FakeClient()))
+    assert fresh.open(scored[0], write=False)
+    assert fresh.queue._answers == known
+    fresh.close()
+
+
 def test_undo_brings_region_and_image_back(controller):
     region = controller.state.review.region
     controller.keep()
