@@ -15,8 +15,6 @@ from src_core.errors import InputError
 from src_core.store import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from src_core.data.scores import Region
     from src_core.store.journal import Change, Patch
     from src_core.store.runs import Run
@@ -52,20 +50,13 @@ def answered(change: Change, shape: tuple[int, ...], box: Box, answer: Callable[
         Of the image.
     box : Box
     answer : callable
-        Gives a part of the box before and after. Parts that stay as they are are left out, but for the first.
+        Gives a part of the box before and after.
     """
     boxes = parts_of(shape, box)
     if len(boxes) == 1:
         return replace(change, patch=answer(boxes[0])[1])
 
-    def parts() -> Iterator[tuple[Patch, Patch]]:
-        for number, part in enumerate(boxes):
-            old, new = answer(part)
-            same = np.array_equal(old.label, new.label) and np.array_equal(old.verified, new.verified)
-            if number == 0 or not same:
-                yield old, new
-
-    return replace(change, parts=parts)
+    return replace(change, parts=lambda: map(answer, boxes))
 
 
 @dataclass(frozen=True)
