@@ -119,7 +119,7 @@ def resident() -> float:
 def look(project: Path) -> dict[str, float]:
     """Open the window and work in it."""
     import napari
-    from qtpy.QtCore import Qt
+    from qtpy.QtCore import QPoint, Qt
     from qtpy.QtTest import QTest
     from qtpy.QtWidgets import QApplication
 
@@ -170,6 +170,21 @@ def look(project: Path) -> dict[str, float]:
         pans.append(timed(lambda place=place: setattr(viewer.scene.camera, "center", place)))
     tell("another place in view", pans)
     tell("edit here", [timed(scene.edit_here)])
+    rows, strokes = controller.project.version()[0], []
+    layer = scene.label_layer
+    assert layer is not None
+    layer.mode, layer.brush_size, layer.selected_label = "paint", 10, 1
+    for _ in range(TIMES):
+        at = canvas.rect().center() + QPoint(*(int(move) for move in rng.integers(-80, 80, 2)))
+        QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=at)
+        for step in range(1, 9):
+            QTest.mouseMove(canvas, at + QPoint(4 * step, 2 * step))
+        settled()
+        strokes.append(timed(lambda at=at: QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=at)))
+    tell("a stroke from its end", strokes)
+    recorded = controller.project.version()[0] - rows
+    if recorded < TIMES / 2:  # where a stroke was painted before, nothing changes
+        raise AssertionError(f"Only {recorded} of {TIMES} strokes were recorded.")
     found |= {"memory before, GB": before, "memory after, GB": resident(), "most memory of the window, GB": peak()}
     widget.shut_down()
     viewer.close()

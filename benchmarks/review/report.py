@@ -18,7 +18,7 @@ NAMES = {
     "cleanlab, mean": "cleanlab, mean",
     "entropy": "entropy, sum",
     "entropy, mean": "entropy, mean",
-    "random": "random, mean of 5",
+    "random": "random, mean of 20",
     "truth": "best possible",
     "images": "decisions when what can be accepted of an image is accepted together",
     "rounds": "trust, trained anew after each 50",
@@ -40,7 +40,7 @@ def main() -> None:
         columns[line["data"], line["noise"], line["seed"]][order].append(line)
     print(
         "# Review\n\nRegions to be looked at until a share of the wrong pixels is gone; `benchmarks/review/study.py`. "
-        "One seed; random order is the mean of five. All orders but the last have the same regions and proposals, so "
+        "One seed; random order is the mean of twenty. All orders but the last have the same regions and proposals, so "
         "the best possible order, which knows the truth, bounds what an order can do. The correction by answers was "
         "designed on the column nuclei, instances, so its figure there is no evidence.\n"
     )

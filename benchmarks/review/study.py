@@ -1,7 +1,9 @@
 """How many regions a person has to look at: orders of the queue compared, with and without training in between.
 
 Errors are planted in masks of real images, some patients are verified, a model is trained and scores the rest; then
-the simulated annotator works down the regions in different orders, through the same decisions as the window.
+the simulated annotator works down the regions through the same decisions as the window: in the order of the queue, as
+the queue learns from the answers, and with training in between. What a decision finds does not depend on those before
+it as long as the regions are the same (the study compares), so other orders of them are counted, not walked again.
 A finished part is one line of JSON, so that the program goes on where it was stopped. Usage::
 
     python benchmarks/review/study.py --data ../shared/data --work /tmp/review --results benchmarks/reports/review.jsonl
@@ -18,7 +20,7 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -30,7 +32,7 @@ from src_core.store.copy import copy_project
 from src_core.store.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -40,11 +42,15 @@ if TYPE_CHECKING:
 COLUMNS = tuple((data, noise) for data in ("la-heart-slices", "nuclei") for noise in ("biased", "instances"))
 RATIO = 0.4
 VERIFIED = 0.1
-RANDOM_ORDERS = 5
+RANDOM_ORDERS = 20
 ROUND = 50
 """So many decisions lie between two trainings, in the part with training in between."""
 
 ROUNDS = 3
+COUNTED = ("pixels_reviewed", "pixels_fixed", "good_pixels_damaged", "regions_painted")
+
+Rows = dict[str, list[Any]]
+"""Columns of a walk: the values at its start and after each region."""
 
 
 def patient_of(stem: str) -> str:
@@ -111,12 +117,49 @@ def read_truth(project: Project, folder: Path) -> dict[int, NDArray[np.uint8]]:
 # ---------------------------------------------------------------- orders without training in between
 
 
+def walk(
+    project: Project, run: Run, truth: dict[int, NDArray[np.uint8]], *, learned: bool
+) -> tuple[list[Region], Rows]:
+    """Review a copy of the project, in the order of the scores or as the queue learns it: a row after each region."""
+    met: list[Region] = []
+
+    def noted(regions: Iterable[Region]) -> Iterator[Region]:
+        for region in regions:
+            met.append(region)
+            yield region
+
+    with tempfile.TemporaryDirectory(prefix="review-") as folder:
+        copy = copy_project(project, Path(folder) / project.path.name)
+        with Project.open(copy, write=True, author="simulated annotator") as work:
+            annotator = SimulatedAnnotator(work, run, truth, rng=np.random.default_rng(0))
+            order = as_learned(work, run.regions()) if learned else run.regions()
+            rows = [asdict(progress) for progress in annotator.review(noted(order))]
+    return met, {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def changes(met: list[Region], rows: Rows) -> dict[str, dict[str, int]]:
+    """What the decision on each region found, by its id."""
+    steps = {name: np.diff(rows[name]).tolist() for name in COUNTED}
+    return {region.id: {name: steps[name][place] for name in COUNTED} for place, region in enumerate(met)}
+
+
+def counted(groups: Iterable[tuple[list[Region], int]], found: dict[str, dict[str, int]], wrong: int) -> Rows:
+    """A row after each group of regions, from what the decisions found and how many decisions a group takes."""
+    rows: Rows = {name: [0] for name in ("regions", *COUNTED)}
+    for regions, decisions in groups:
+        rows["regions"].append(rows["regions"][-1] + decisions)
+        for name in COUNTED:
+            rows[name].append(rows[name][-1] + sum(found[region.id][name] for region in regions))
+    left = wrong - np.array(rows["pixels_fixed"]) + np.array(rows["good_pixels_damaged"])
+    return {**rows, "wrong_pixels_left": left.tolist()}
+
+
 def orders(project: Project, run: Run, truth: dict[int, NDArray[np.uint8]]) -> Iterator[tuple[str, list[Region]]]:
     """The same regions in different orders; the last one knows the truth and cannot be beaten."""
     regions = run.regions()
-    yield "trust", regions
-    for kind in ("cleanlab", "entropy"):
-        maps = suspicion_maps(project, run, kind)  # type: ignore[arg-type]
+    kinds: tuple[Literal["cleanlab", "entropy"], ...] = ("cleanlab", "entropy")
+    for kind in kinds:
+        maps = suspicion_maps(project, run, kind)
         yield kind, by_suspicion(regions, run, maps)
         in_region = {region.id: place for place, region in enumerate(by_suspicion(regions, run, maps))}
         means = sorted(regions, key=lambda region: (_mean(region, run, maps), in_region[region.id]), reverse=True)
@@ -133,53 +176,34 @@ def _mean(region: Region, run: Run, maps: dict[int, NDArray[np.float32]]) -> flo
     return float(maps[region.case_id][region.box.slices][inside].mean())
 
 
-def walk(
-    project: Project, run: Run, truth: dict[int, NDArray[np.uint8]], regions: list[Region] | None
-) -> dict[str, Any]:
-    """Review a copy of the project in an order, or as the queue learns it: a row after each region."""
-    with tempfile.TemporaryDirectory(prefix="review-") as folder:
-        copy = copy_project(project, Path(folder) / project.path.name)
-        with Project.open(copy, write=True, author="simulated annotator") as work:
-            annotator = SimulatedAnnotator(work, run, truth, rng=np.random.default_rng(0))
-            order = as_learned(work, run.regions()) if regions is None else regions
-            rows = [asdict(progress) for progress in annotator.review(order)]
-    return {name: [row[name] for row in rows] for name in rows[0]}
-
-
-def walk_images(project: Project, run: Run, truth: dict[int, NDArray[np.uint8]]) -> dict[str, Any]:
-    """Review image by image, the worst first: what can be accepted in an image is accepted together, by one decision.
-
-    A row after each image; ``regions`` are decisions: one a region that is kept or painted, and one for the rest.
-    """
+def together(regions: list[Region], found: dict[str, dict[str, int]]) -> Iterator[tuple[list[Region], int]]:
+    """Image by image, the worst first: what can be accepted in an image is accepted together, by one decision."""
     images: dict[int, list[Region]] = {}
-    for region in run.regions():
+    for region in regions:
         images.setdefault(region.case_id, []).append(region)
-    worst_first = sorted(images.values(), key=lambda each: -sum(region.score for region in each))
-    with tempfile.TemporaryDirectory(prefix="review-") as folder:
-        copy = copy_project(project, Path(folder) / project.path.name)
-        with Project.open(copy, write=True, author="simulated annotator") as work:
-            annotator = SimulatedAnnotator(work, run, truth, rng=np.random.default_rng(0))
-            rows = [asdict(next(annotator.review([])))]
-            for regions in worst_first:
-                done = [annotator.decide(region) for region in regions]
-                accepted = sum(each.better > 0 and not each.painted for each in done)
-                row = asdict(next(annotator.review([])))
-                row["regions"] = rows[-1]["regions"] + len(done) - accepted + (accepted > 0)
-                row["pixels_reviewed"] = rows[-1]["pixels_reviewed"] + sum(region.pixels for region in regions)
-                for name, values in (
-                    ("pixels_fixed", [each.better for each in done]),
-                    ("good_pixels_damaged", [each.worse for each in done]),
-                    ("regions_painted", [each.painted for each in done]),
-                ):
-                    row[name] = rows[-1][name] + sum(values)
-                rows.append(row)
-    return {name: [row[name] for row in rows] for name in rows[0]}
+    for group in sorted(images.values(), key=lambda each: -sum(region.score for region in each)):
+        accepted = sum(found[each.id]["pixels_fixed"] > 0 and not found[each.id]["regions_painted"] for each in group)
+        yield group, len(group) - accepted + (accepted > 0)
+
+
+def without_training(project: Project, run: Run, truth: dict[int, NDArray[np.uint8]]) -> Iterator[tuple[str, Rows]]:
+    """All orders."""
+    met, rows = walk(project, run, truth, learned=False)
+    yield "trust", rows
+    found, wrong = changes(met, rows), rows["wrong_pixels_left"][0]
+    other, learned = walk(project, run, truth, learned=True)
+    if changes(other, learned) != found:
+        raise AssertionError("Decisions found something else in another order; walk each order by itself.")
+    yield "learned", learned
+    for name, order in orders(project, run, truth):
+        yield name, counted((([region], 1) for region in order), found, wrong)
+    yield "images", counted(together(met, found), found, wrong)
 
 
 # ---------------------------------------------------------------- with training in between
 
 
-def rounds(project: Path, folder: Path, seed: int) -> dict[str, Any]:
+def rounds(project: Path, folder: Path, seed: int) -> Rows:
     """Review the first regions, train on the answers, go on with the new regions, and so on; on a copy."""
     copy = folder / "rounds.metadcseg"
     if not copy.exists():
@@ -205,7 +229,7 @@ def rounds(project: Path, folder: Path, seed: int) -> dict[str, Any]:
 # ---------------------------------------------------------------- the study
 
 
-def thinned(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+def thinned(rows: Rows) -> Rows:
     """The first row, the last, and those at which another half of a percent of the wrong pixels is gone."""
     left = np.asarray(rows["wrong_pixels_left"])
     reached = [np.flatnonzero(left <= level) for level in left[0] * np.linspace(1, 0, 201)]
@@ -229,28 +253,18 @@ def main() -> None:
     arguments = parser.parse_args()
     done = finished(arguments.results)
 
-    def keep(data: str, noise: str, order: str, row: dict[str, Any]) -> None:
+    def keep(data: str, noise: str, order: str, row: Rows) -> None:
         line = {"data": data, "noise": noise, "seed": arguments.seed, "order": order, **thinned(row)}
         with arguments.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     for data, noise in COLUMNS:
         folder = arguments.work / f"{data}-{noise}-{arguments.seed}"
-        if (data, noise, arguments.seed, "truth") not in done:
-            project = prepare(arguments.data / data, folder, noise, arguments.seed)
-            with Project.open(project) as opened:
-                run, truth = opened.run("first"), read_truth(opened, folder)
-                for order, regions in orders(opened, run, truth):
-                    if (data, noise, arguments.seed, order) not in done:
-                        keep(data, noise, order, walk(opened, run, truth, regions))
-        if (data, noise, arguments.seed, "learned") not in done:
-            with Project.open(prepare(arguments.data / data, folder, noise, arguments.seed)) as opened:
-                run = opened.run("first")
-                keep(data, noise, "learned", walk(opened, run, read_truth(opened, folder), None))
         if (data, noise, arguments.seed, "images") not in done:
             with Project.open(prepare(arguments.data / data, folder, noise, arguments.seed)) as opened:
-                run = opened.run("first")
-                keep(data, noise, "images", walk_images(opened, run, read_truth(opened, folder)))
+                for order, rows in without_training(opened, opened.run("first"), read_truth(opened, folder)):
+                    if (data, noise, arguments.seed, order) not in done:
+                        keep(data, noise, order, rows)
         if arguments.rounds and (data, noise, arguments.seed, "rounds") not in done:
             keep(data, noise, "rounds", rounds(folder / "study.metadcseg", folder, arguments.seed))
 

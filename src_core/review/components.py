@@ -24,6 +24,47 @@ def numbered(mask: NDArray[np.bool_], *, corners: bool = True) -> tuple[NDArray[
     return numbers, int(count)
 
 
+def gathered(values: NDArray[np.int32], reach: tuple[int, ...]) -> NDArray[np.int32]:
+    """Number the groups of pixels that have one value and of which each is near to another.
+
+    Parameters
+    ----------
+    values : array, int32
+        0 is nothing.
+    reach : tuple of int
+        Pixels are near to each other that lie no further apart than this along each axis, px, odd; 1 is touching,
+        also at corners.
+
+    Returns
+    -------
+    array, int32
+        From 1, in the order of each group's first pixel; 0 where there is nothing.
+    """
+    numbers = np.zeros(values.shape, dtype=np.int32)
+    last = 0
+    for value, window in enumerate(ndimage.find_objects(values), start=1):
+        if window is None:
+            continue
+        mask = values[window] == value
+        near = ndimage.maximum_filter(mask, size=reach, mode="constant") if max(reach) > 1 else mask
+        found, count = numbered(near)
+        numbers[window][mask] = found[mask] + last
+        last += count
+    return _in_order(numbers)
+
+
+def _in_order(numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Number anew by the first pixel of each."""
+    inside = np.flatnonzero(numbers)
+    flat = numbers.ravel()
+    firsts = np.full(int(numbers.max(initial=0)) + 1, -1, dtype=np.int64)
+    firsts[flat[inside[::-1]]] = inside[::-1]
+    table = np.empty(len(firsts), dtype=np.int32)
+    table[np.argsort(firsts, kind="stable")] = np.arange(len(firsts))
+    ordered: NDArray[np.int32] = table[numbers]
+    return ordered
+
+
 def touching(
     numbers: NDArray[np.int32], others: NDArray[np.int32], *, corners: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import label as connected_components
 
 from src_core.data.case import IGNORE, Box, is_verified
-from src_core.review.regions import MIN_PIXELS
+from src_core.review.components import gathered
+from src_core.review.regions import MIN_PIXELS, reach_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +38,7 @@ LIKE = 2.5
 
 @dataclass(frozen=True)
 class Piece:
-    """A connected group of pixels that have one right and one wrong label.
+    """A group of pixels that have one right and one wrong label, and lie together as those of a suspect region do.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ def _piece(
         return None
     for _ in range(ATTEMPTS):
         wrong = _altered(label, int(rng.choice(classes)), size, rng)
-        for mask in _parts(label, wrong, size, rng):
+        for mask in _parts(label, wrong, size, reach_of(case), rng):
             pixels = int(mask.sum())
             # a piece that was cut off where nothing is verified would show that it was made up
             if known[mask].all() and pixels >= MIN_PIXELS and size / LIKE <= pixels <= size * LIKE:
@@ -167,20 +167,22 @@ def _roughness(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.f
     return rough
 
 
-def _parts(label: NDArray[np.uint8], wrong: NDArray[np.uint8], size: int, rng: np.random.Generator) -> Iterator[Mask]:
-    """Connected parts of the difference that have one label each, cut by a ball around one of their pixels."""
+def _parts(
+    label: NDArray[np.uint8], wrong: NDArray[np.uint8], size: int, reach: tuple[int, ...], rng: np.random.Generator
+) -> Iterator[Mask]:
+    """Parts of the difference that have one label each and lie together, cut by a ball around one of their pixels."""
     pairs = np.where(label != wrong, label.astype(np.int32) * 256 + wrong + 1, 0)
-    components = connected_components(pairs, connectivity=label.ndim, background=0)
-    sizes = np.bincount(components.ravel())
+    groups = gathered(pairs, reach)
+    sizes = np.bincount(groups.ravel())
     sizes[0] = 0
     for number in rng.permutation(np.flatnonzero(sizes >= MIN_PIXELS)).tolist():
-        points = np.argwhere(components == number)
+        points = np.argwhere(groups == number)
         distance = np.linalg.norm(points - points[rng.integers(len(points))], axis=1)
         nearest = points[np.argsort(distance, kind="stable")[:size]]
-        part = np.zeros(label.shape, dtype=bool)
-        part[tuple(nearest.T)] = True
-        cut = connected_components(part, connectivity=label.ndim)
-        yield cut == np.bincount(cut[part]).argmax()
+        part = np.zeros(label.shape, dtype=np.int32)
+        part[tuple(nearest.T)] = 1
+        cut = gathered(part, reach)
+        yield cut == np.bincount(cut[part > 0]).argmax()
 
 
 def _boxed(case: CaseInfo, mask: Mask, right: NDArray[np.uint8], wrong: NDArray[np.uint8]) -> Piece:

@@ -1,6 +1,6 @@
 """Suspect regions of an image that is seen block by block, the same as those of the whole image.
 
-Blocks come row by row. What is kept of those that were seen is the last line of the row of blocks above, the right
+Blocks come row by row. What is kept of those that were seen are the last lines of the row of blocks above, the right
 side of the block before, and a few numbers of each group of pixels that may still become a region: memory follows the
 side of the image and the number of regions, not its area.
 """
@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import label as connected_components
 
 from src_core.data.case import IGNORE, Box, is_verified
 from src_core.data.scores import ImageScore, Region
+from src_core.review.components import gathered
 from src_core.review.regions import (
     BAND_ABOVE,
     BELOW,
     MIN_PIXELS,
     NO_LABEL,
+    REACH,
     disagreements,
     doubted,
     kind_of,
+    reach_of,
     rest_sums,
     rounded_rest,
 )
@@ -42,7 +45,7 @@ STRIP = 512
 
 @dataclass
 class Group:
-    """Connected pixels with one label and one proposal, as far as they were seen."""
+    """Pixels with one label and one proposal that belong together, as far as they were seen."""
 
     pair: int
     pixels: int
@@ -70,10 +73,22 @@ class Group:
 
 @dataclass
 class _Edge:
-    """A line of pixels: their groups, 0 for none, and pairs of label and proposal."""
+    """Lines of pixels ``(K, L)``, the nearest to the other side first: groups, 0 for none, and label with proposal."""
 
     groups: NDArray[np.int64]
     pairs: NDArray[np.int32]
+
+    @classmethod
+    def empty(cls, length: int) -> _Edge:
+        return cls(np.zeros((REACH, length), np.int64), np.zeros((REACH, length), np.int32))
+
+    @classmethod
+    def of(cls, groups: NDArray[np.int64], pairs: NDArray[np.int32]) -> _Edge:
+        return cls(groups[:REACH].copy(), pairs[:REACH].copy())
+
+    def put(self, columns: slice, part: _Edge) -> None:
+        lines = slice(0, len(part.groups))
+        self.groups[lines, columns], self.pairs[lines, columns] = part.groups, part.pairs
 
 
 @dataclass
@@ -121,7 +136,8 @@ class RegionBlocks:
         Parameters
         ----------
         box : Box
-            Beside or below the one before; all of a row of blocks have the same rows.
+            Beside or below the one before; all of a row of blocks have the same rows. Only the last ones of the image
+            may have a side shorter than :data:`~src_core.review.regions.REACH`.
         trust, uncertainty, label, proposed, verified : array, (H, W)
             As of :func:`~src_core.review.regions.find_regions`, of the box.
 
@@ -131,7 +147,7 @@ class RegionBlocks:
             Numbers that :meth:`numbered` turns into those of the regions, once all was seen.
         """
         pairs = disagreements(label, proposed, verified, without_mask=self.case.without_mask)
-        components = connected_components(pairs, connectivity=2, background=0)
+        components = gathered(pairs, reach_of(self.case))
         found = self._measured(box, components, pairs, trust, uncertainty, label, verified)
         open_ = _at_edges(components, box, self.case.shape)
         numbers = np.zeros(len(found) + 1, dtype=np.int64)
@@ -211,29 +227,43 @@ class RegionBlocks:
         width = self.case.shape[1]
         if box.start[1] == 0:
             self._row, self._left = (box.start[0], box.stop[0]), None
-            self._top, self._bottom = (_Edge(np.zeros(width, np.int64), np.zeros(width, np.int32)) for _ in range(2))
+            self._top, self._bottom = _Edge.empty(width), _Edge.empty(width)
         assert self._top is not None
         assert self._bottom is not None
         columns = slice(box.start[1], box.stop[1])
-        for edge, at in ((self._top, 0), (self._bottom, -1)):
-            edge.groups[columns], edge.pairs[columns] = placed[at], pairs[at]
+        self._top.put(columns, _Edge.of(placed, pairs))
+        self._bottom.put(columns, _Edge.of(placed[::-1], pairs[::-1]))
         if self._left is not None:
-            self._join(self._left, _Edge(placed[:, 0], pairs[:, 0]))
-        self._left = _Edge(placed[:, -1].copy(), pairs[:, -1].copy())
+            self._join(self._left, _Edge.of(placed.T, pairs.T))
+        self._left = _Edge.of(placed.T[::-1], pairs.T[::-1])
         if box.stop[1] == width:
             if self._above is not None:
                 self._join(self._above, self._top)
             self._above = self._bottom
 
     def _join(self, one: _Edge, other: _Edge) -> None:
-        """Join the groups of two lines that touch, also at corners."""
-        length = len(one.groups)
-        for shift in (-1, 0, 1):
+        """Join the groups on two sides of a line that are near to each other."""
+        for here, there in product(range(len(one.groups)), range(len(other.groups))):
+            if here + there + 1 <= REACH:
+                self._join_lines(one.groups[here], one.pairs[here], other.groups[there], other.pairs[there])
+
+    def _join_lines(
+        self,
+        groups: NDArray[np.int64],
+        pairs: NDArray[np.int32],
+        other_groups: NDArray[np.int64],
+        other_pairs: NDArray[np.int32],
+    ) -> None:
+        if not (pairs.any() and other_pairs.any()):
+            return
+        length = len(groups)
+        most = min(REACH, length - 1)
+        for shift in range(-most, most + 1):
             near = slice(max(shift, 0), length + min(shift, 0))
             far = slice(max(-shift, 0), length + min(-shift, 0))
-            same = (one.pairs[near] == other.pairs[far]) & (one.pairs[near] > 0)
-            touching = np.unique(np.stack([one.groups[near][same], other.groups[far][same]], axis=1), axis=0)
-            for first, second in touching.tolist():
+            same = (pairs[near] == other_pairs[far]) & (pairs[near] > 0)
+            found = np.unique(np.stack([groups[near][same], other_groups[far][same]], axis=1), axis=0)
+            for first, second in found.tolist():
                 self._unite(first, second)
 
     def _root(self, number: int) -> int:
@@ -320,8 +350,8 @@ def _at_edges(components: NDArray[np.integer], box: Box, shape: tuple[int, ...])
     sides = []
     for axis in range(2):
         moved = np.moveaxis(components, axis, 0)
-        sides += [moved[0]] if box.start[axis] > 0 else []
-        sides += [moved[-1]] if box.stop[axis] < shape[axis] else []
+        sides += [moved[:REACH].ravel()] if box.start[axis] > 0 else []
+        sides += [moved[-REACH:].ravel()] if box.stop[axis] < shape[axis] else []
     return set(np.unique(np.concatenate(sides)).tolist()) - {0} if sides else set()
 
 

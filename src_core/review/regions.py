@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import label as connected_components
 
 from src_core.data.case import IGNORE, Box, is_verified
 from src_core.data.scores import UNLABELLED, ImageScore, Region, RegionKind, Rest
+from src_core.data.slices import slice_axis
+from src_core.review.components import gathered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +25,11 @@ object that is drawn too small costs more of that than one that is as much too l
 
 MIN_PIXELS = 20
 """Smaller regions are not worth a person's decision; they still count in the estimates."""
+
+REACH = 5
+"""Pixels with one label and one proposal belong together that lie no further apart, px. An outline that is drawn
+anew all around an object agrees with the old one here and there, and its pieces are one question to a person. A wider
+reach joins what has to be answered piece by piece; what it brings and costs is in benchmarks/reports/regions.md."""
 
 BAND_ABOVE = 0.5
 
@@ -48,7 +54,7 @@ def disagreements(
 ) -> NDArray[np.int32]:
     """A number for each pair of label and proposal where they differ and nobody has looked, int32; 0 elsewhere.
 
-    What is connected and has one number is a group of which regions are made. Pixels without a label are in none, as
+    Of what has one number and lies together regions are made. Pixels without a label are in none, as
     they were left out on purpose; but of an image ``without_mask`` all that have a proposal have :data:`NO_LABEL`.
     """
     unseen = (proposed != label) & (verified == 0)
@@ -56,6 +62,12 @@ def disagreements(
     if without_mask:
         pairs[unseen & (label == IGNORE)] = NO_LABEL
     return pairs.astype(np.int32, copy=False)
+
+
+def reach_of(case: CaseInfo) -> tuple[int, ...]:
+    """How far apart pixels of one region may lie along each axis, px; in a volume slices have to touch."""
+    across = slice_axis(case) if len(case.shape) == 3 else None
+    return tuple(1 if axis == across else REACH for axis in range(len(case.shape)))
 
 
 def find_regions(
@@ -69,13 +81,14 @@ def find_regions(
     min_pixels: int = MIN_PIXELS,
     below: float = BELOW,
 ) -> tuple[list[Region], NDArray[np.int32]]:
-    """Connected groups of pixels that have one label now and another proposal, where at least one label is doubted.
+    """Groups of pixels that have one label now and another proposal, where at least one label is doubted.
 
-    A group is taken whole, also where its pixels are doubted less: to accept it is to have the outline that the model
-    would draw, not a ragged one between the two. One decision settles one region, so its score is the number of wrong
-    pixels expected in it, the sum of ``1 - trust``. A region most of which lies in the uncertainty band is an ambiguous
-    boundary, others are probable errors. Of an image that came without a mask, what has no label is a region of its
-    own kind, whatever is proposed for it: the whole image as a rule.
+    Pixels of a group lie near to each other (:data:`REACH`). It is taken whole, also where its pixels are doubted less:
+    to accept it is to have the outline that the model would draw, not a ragged one between the two. One decision
+    settles one region, so its score is the number of wrong pixels expected in it, the sum of ``1 - trust``. A region
+    most of which lies in the uncertainty band is an ambiguous boundary, others are probable errors. Of an image that
+    came without a mask, what has no label is a region of its own kind, whatever is proposed for it: the whole image as
+    a rule.
 
     Parameters
     ----------
@@ -95,7 +108,7 @@ def find_regions(
         The region's number at its pixels, 0 elsewhere.
     """
     pairs = disagreements(label, proposed, verified, without_mask=case.without_mask)
-    components = connected_components(pairs, connectivity=label.ndim, background=0)
+    components = gathered(pairs, reach_of(case))
     sizes = np.bincount(components.ravel())
     seeds = np.bincount(components[doubted(trust, label, verified, below)], minlength=len(sizes))
     seeds[np.unique(components[pairs == NO_LABEL])] = 1

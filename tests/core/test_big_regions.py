@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from src_core.data.case import IGNORE, Box, CaseInfo, MaskEncoding, Verified
 from src_core.review.region_blocks import RegionBlocks
-from src_core.review.regions import find_regions, image_score
+from src_core.review.regions import REACH, find_regions, image_score
 
 ENCODING = MaskEncoding(suffix=".png", dtype="uint8", values={0: 0, 1: 255})
 
@@ -75,7 +75,7 @@ def scored(draw):
 
 
 @settings(max_examples=150, deadline=None)
-@given(scored(), st.integers(1, 17), st.integers(1, 25))
+@given(scored(), st.integers(REACH, 17), st.integers(1, 25))
 def test_blocks_give_the_regions_of_the_whole(maps, edge, min_pixels):
     case = case_of(maps["label"].shape)
     expected, whole = find_regions(case, **maps, min_pixels=min_pixels)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skimage.measure import label as connected_components
 from sklearn.metrics import cohen_kappa_score
 
 from src_core.cli import main
@@ -20,7 +19,8 @@ from src_core.data.case import is_verified
 from src_core.errors import InputError
 from src_core.review import decisions, second_sample
 from src_core.review.agreement import agreement, cohens_kappa, dice_of, sentences
-from src_core.review.regions import MIN_PIXELS
+from src_core.review.components import gathered
+from src_core.review.regions import MIN_PIXELS, REACH
 from src_core.review.second_rater import Answer, SecondRaterSession, Shown, sample_of, unfinished
 from src_core.review.second_sample import BAD, GOOD, REAL, draw, first_result
 from src_core.store import chunks, pieces
@@ -179,7 +179,7 @@ def test_decoys_are_right_and_wrong_in_equal_parts_and_known(project):
         right, wrong = (item.label, item.proposed) if item.kind == GOOD else (item.proposed, item.label)
         assert np.array_equal(right, truth)
         assert np.array_equal(wrong != truth, item.mask)
-        assert connected_components(item.mask, connectivity=2).max() == 1
+        assert gathered(item.mask.astype(np.int32), (REACH, REACH)).max() == 1
         assert min(sizes) / 2.5 <= item.mask.sum() <= max(sizes) * 2.5
         assert item.mask.sum() >= MIN_PIXELS
         assert all(item.mask.any(axis=axis).all() for axis in (0, 1))  # the box is tight, as that of a region
@@ -467,15 +467,15 @@ def test_a_volume_can_be_altered():
     """The pieces are made in any number of dimensions."""
     from src_core.review.decoys import _altered, _parts
 
-    rng = np.random.default_rng(0)
+    rng, reach = np.random.default_rng(0), (1, REACH, REACH)
     label = np.zeros((12, 40, 40), np.uint8)
     label[3:9, 10:30, 10:30] = 1
     for _ in range(6):
         wrong = _altered(label, 1, 200, rng)
         assert (wrong != label).any()
-        for part in _parts(label, wrong, 200, rng):
+        for part in _parts(label, wrong, 200, reach, rng):
             assert part.sum() <= 200
-            assert connected_components(part, connectivity=3).max() == 1
+            assert gathered(part.astype(np.int32), reach).max() == 1
 
 
 def test_lost_pixels_get_the_label_beside_them():

@@ -16,7 +16,7 @@ from src_core.errors import InputError
 from src_core.review import decisions
 from src_core.review.queue import ReviewQueue
 from src_core.review.region_parts import pixels_of, values_in
-from src_core.review.regions import find_regions, image_score
+from src_core.review.regions import REACH, find_regions, image_score
 from src_core.review.stopping import StopEstimator
 from src_core.store import chunks, pieces
 from src_core.store.create import NewCase, build_project
@@ -96,19 +96,20 @@ def test_the_whole_image_is_a_region_of_its_own_kind(project):
 
 def test_the_rest_of_an_image_is_asked_about_once_a_part_is_drawn():
     """Two pieces that a drawn stripe parts, and a speck that is too small."""
-    label = np.full((12, 12), IGNORE, np.uint8)
-    label[:, 5] = 1
-    label[0, 6:11] = 0
-    label[1, 10:] = 0
+    wide = 11 + REACH
+    label = np.full((12, wide), IGNORE, np.uint8)
+    label[:, 5 : 5 + REACH] = 1
+    label[0, 5 + REACH : -1] = 0
+    label[1, -2:] = 0
     verified = np.where(label != IGNORE, Verified.CORRECTED, 0).astype(np.uint8)
-    zeros = np.zeros((12, 12), np.float32)
-    proposed = np.ones((12, 12), np.uint8)
+    zeros = np.zeros(label.shape, np.float32)
+    proposed = np.ones(label.shape, np.uint8)
     proposed[5:, :5] = 0
     maps = {"trust": zeros, "uncertainty": zeros, "label": label, "proposed": proposed, "verified": verified}
-    found, _ = find_regions(bare((12, 12)), **maps)
-    assert sorted((region.pixels, region.proposed) for region in found) == [(60, 0), (64, 1)]
+    found, _ = find_regions(bare(label.shape), **maps)
+    assert sorted((region.pixels, region.proposed) for region in found) == [(60, 0), (65, 1)]
     proposed[:] = IGNORE  # and nothing where nothing is proposed
-    assert find_regions(bare((12, 12)), **maps)[0] == []
+    assert find_regions(bare(label.shape), **maps)[0] == []
 
 
 def test_its_name_does_not_hang_on_the_proposal():
@@ -123,7 +124,7 @@ def test_its_name_does_not_hang_on_the_proposal():
 
 
 @settings(max_examples=60, deadline=None)
-@given(scored(), st.integers(1, 17), st.integers(1, 25), st.floats(0.2, 1), st.integers(0, 99))
+@given(scored(), st.integers(REACH, 17), st.integers(1, 25), st.floats(0.2, 1), st.integers(0, 99))
 def test_blocks_give_the_regions_of_the_whole(maps, edge, min_pixels, share, seed):
     holes = np.random.default_rng(seed).random(maps["label"].shape) < share
     maps["label"] = np.where(holes, IGNORE, maps["label"])
