@@ -55,7 +55,10 @@ def _coarse(pixels: RegionPixels, case: CaseInfo, step: int) -> NDArray[np.bool_
         return np.ones([ceil(edge / step) for edge in box.shape], bool)
     found = np.zeros([ceil(edge / step) for edge in box.shape], bool)
     for part in parts_of(case.shape, box):
-        rows, columns = np.nonzero(pixels.mask(part))
-        at = [places + a - corner for places, a, corner in zip((rows, columns), part.start, box.start, strict=True)]
-        found[at[0] // step, at[1] // step] = True
+        mask, corner = pixels.mask(part), [a - b for a, b in zip(part.start, box.start, strict=True)]
+        for axis, a in enumerate(corner):
+            borders = np.unique([0, *range(-a % step, mask.shape[axis], step)])
+            mask = np.logical_or.reduceat(mask, borders, axis=axis)
+        at = tuple(slice(a // step, a // step + edge) for a, edge in zip(corner, mask.shape, strict=True))
+        found[at] |= mask
     return found

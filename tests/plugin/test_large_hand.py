@@ -9,10 +9,11 @@ from napari_metadcseg import hand as hands
 from napari_metadcseg import large_hand
 from napari_metadcseg.controller import Controller
 from napari_metadcseg.editing import EditDesk, Request
+from napari_metadcseg.layers.level_pixels import LevelPixels
 from napari_metadcseg.training import TrainingDesk
 from src_core.data.case import IGNORE, Box
 from src_core.errors import InputError
-from src_core.store import chunks, pieces
+from src_core.store import chunks, levels, pieces
 from src_core.store.project import Project
 from src_core.store.runs import Run
 from tests.conftest import SIZE
@@ -193,6 +194,34 @@ def test_tools_keep_to_what_of_it_is_in_the_frame(controller, large):
     )
     with pytest.raises(InputError, match="The frame lies outside of the region in hand; move it there first"):
         outside.work(Request(tool="take_region"))
+
+
+@pytest.mark.parametrize("step", [1, 3, 7, 10, 64])
+def test_where_a_part_of_an_image_is_on_squares_of_any_size(controller, large, step):
+    region = take(controller, "b").region
+    object.__setattr__(region, "pixels", region.pixels - 1)  # as if it were not all of its box
+    inside = np.random.default_rng(step).random((SIZE, SIZE)) < 0.02
+    pixels = type("Pixels", (), {"region": region, "mask": lambda _, box: inside[box.slices]})()
+    found = large_hand._coarse(pixels, controller.case, step)
+    padded = np.pad(inside, (0, -SIZE % step))
+    sides = len(padded) // step
+    assert np.array_equal(found, padded.reshape(sides, step, sides, step).any(axis=(1, 3)))
+
+
+def test_what_has_no_label_is_not_doubted_from_afar_either(controller, monkeypatch, tmp_path):
+    monkeypatch.setattr(levels, "COARSEST", 16)
+    monkeypatch.setattr(levels, "BLOCK", 16)
+    project, run = controller.project, controller.run
+    controller.show(project.case("b").id)
+    case = controller.case
+    pixels = LevelPixels(controller, project, case, (tmp_path, tmp_path), Box((0, 0), (16, 16)))
+    for each, read in zip(pixels.masks.values(), (project.read_label, project.read_verified), strict=True):
+        assert list(each.make(lambda box, read=read: read(case, box), 0))
+    shown = pixels.map("trust")
+    assert list(pixels.maps["trust"].make(lambda box: run.read_map(case.id, "trust", box), 0))
+    assert not pixels.maps["trust"].read(1).any()
+    for level in shown[:-1]:
+        assert (level[(slice(None), slice(None))] == 1).all()
 
 
 @pytest.mark.gui
