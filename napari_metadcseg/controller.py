@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_metadcseg.answers import Decision
     from napari_metadcseg.editing import Outcome
-    from napari_metadcseg.reviewing import Decision, Hand
+    from napari_metadcseg.hand import Hand
     from napari_metadcseg.state import Level
     from src_core.data.case import Box, CaseInfo
     from src_core.data.scores import Region
@@ -312,17 +313,8 @@ class Controller:
     def _decide(self, decision: Decision) -> None:
         if self.queue.current is None:
             self.say(NOTHING_IN_HAND)
-            return
-
-        def act() -> None:
-            lessons = self.queue.lessons
-            record = self.review.decide(decision)
-            following = self.queue.current
-            self.recorded(record, record.case_id if following is None else following.case_id)
-            if self.queue.lessons != lessons:
-                self.say("The queue has learned from your answers: what they make likely comes first now.")
-
-        self.guarded(act)
+        else:
+            self.guarded(lambda: self.whole.decide(decision))
 
     def stroke(self, case_id: int, box: Box, label: NDArray[np.integer]) -> bool:
         """Record what was painted; False when it could not be recorded."""

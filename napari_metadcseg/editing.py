@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_metadcseg import edit_slices
+from napari_metadcseg.hand import HELD
 from src_core.data.case import IGNORE, Box
 from src_core.errors import InputError
 from src_core.review import decisions, edits
 from src_core.review.lasso import lasso_mask
+from src_core.review.region_parts import pixels_of, values_in
 from src_core.review.smoothing import smooth
 from src_core.review.stacks import neighbours
 from src_core.review.tools import checked_values, note, tool
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from src_core.data.case import CaseInfo
     from src_core.data.scores import Region
+    from src_core.review.region_parts import Pixels
     from src_core.review.tools import Scope, Tool
     from src_core.store.journal import Change
     from src_core.store.project import Project
@@ -94,7 +97,8 @@ class EditDesk:
     region : Region, optional
         In hand; one of another image counts as none.
     pixels : tuple of array (bool, uint8), optional
-        Pixels and proposal of the region in its box, as it was shown; read from the run when left out.
+        Pixels and proposal of the region in its box, or what reads them in parts, as it was shown; read from the run
+        when left out.
     run : Run, optional
         Whose proposals are shown.
     axis, at : int
@@ -110,7 +114,7 @@ class EditDesk:
         *,
         active: int,
         region: Region | None = None,
-        pixels: tuple[NDArray[np.bool_], NDArray[np.uint8]] | None = None,
+        pixels: tuple[Pixels[np.bool_], Pixels[np.uint8]] | None = None,
         run: Run | None = None,
         axis: int = 0,
         at: int = 0,
@@ -245,11 +249,21 @@ class EditDesk:
             assert self.region is not None
             box = self.region.box
             sizes = self.case.spacing
+            if self._framed and prod(box.shape) > HELD:
+                return self._framed_part(box)
             margin = max(LEAST_MARGIN * min(sizes), *(edge * size for edge, size in zip(box.shape, sizes, strict=True)))
             return around(box, [ceil(margin / size) for size in sizes], shape)
         if scope == "slice" and len(shape) == 3:
             return sliced(self._all, self.axis, self.at, self.at + 1)
         return self._all
+
+    def _framed_part(self, box: Box) -> Box:
+        """What of a box can be edited, if it is too large to be held: what lies in the frame."""
+        if not self._framed or prod(box.shape) <= HELD:
+            return box
+        if not box.meets(self._all):
+            raise InputError("The frame lies outside of the region in hand; move it there first (W).")
+        return box.common(self._all)
 
     def _across(self, scope: Scope) -> int | None:
         return self.axis if scope == "slice" and len(self.case.shape) == 3 else None
@@ -311,8 +325,9 @@ class EditDesk:
         assert self.run is not None
         if request.tool == "take_region":
             assert self.region is not None
-            box = self.region.box
-            mask, proposed = self._pixels or self._read_region(self.region, self.run)
+            box = self._framed_part(self.region.box)
+            pixels = self._pixels or pixels_of(self.run, self.region)
+            mask, proposed = (values_in(values, self.region.box, box) for values in pixels)
         elif request.lasso is None:
             raise InputError(f"{tool(request.tool).label}: draw around the part that is meant.")
         else:
@@ -321,7 +336,3 @@ class EditDesk:
         index = None if request.all_classes else self.active
         label, first = self.project.read_label(self.case, box), self.case.without_mask
         return box, edits.take_proposal(label, proposed, mask, index=index, unlabelled=first)
-
-    def _read_region(self, region: Region, run: Run) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
-        numbers, proposed = (run.read_map(self.case.id, name, region.box) for name in ("regions", "proposed"))
-        return numbers == region.number, proposed

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_metadcseg.hand import Hand, shown_at, with_surroundings
+from napari_metadcseg.answers import change_of
+from napari_metadcseg.hand import Hand, is_held, read_held, shown_at, with_surroundings
+from napari_metadcseg.large_hand import read_large
 from napari_metadcseg.summary import settled, settled_in
 from src_core.data.case import IGNORE, Box, is_verified
 from src_core.data.slices import slice_box
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_metadcseg.answers import Decision
     from src_core.data.case import CaseInfo
     from src_core.data.scores import ImageScore, Region
     from src_core.store.journal import Change, Record
@@ -34,8 +37,6 @@ if TYPE_CHECKING:
     from src_core.store.runs import Run
 
 logger = logging.getLogger(__name__)
-
-Decision = Literal["accept", "keep", "confirm", "skip", "unsure"]
 
 AGREED = "There is nothing to look at again: no second rater differs, or all of it was decided once more."
 
@@ -221,16 +222,12 @@ class ReviewDesk:
     def _read(self, region: Region, run: Run) -> Hand:
         assert self.project is not None
         case = self.project.case(region.case_id)
-        mask = run.read_map(region.case_id, "regions", region.box) == region.number
-        axis, at = shown_at(region.box, mask, case)
-        window = with_surroundings(region.box, case.shape, None if at is None else axis)
-        proposed = run.read_map(region.case_id, "proposed", window)
+        found = read_held(region, run, case) if is_held(region) else read_large(region, run, case)
         if run.generation != self._generation:
             self.queue.put_down()
             self.take_scores()
             raise InputError("New scores have just replaced these; press Next (N) to take a region from them.")
-        inside = proposed[region.box.within(window)]
-        return Hand(region, mask, inside, run.name, window, proposed, axis, at)
+        return found
 
     def surroundings(self) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]] | None:
         """Around the region in hand: image, label, what accepting would make of it, the region; None without one.
@@ -262,9 +259,20 @@ class ReviewDesk:
         hand = self.take()
         if self.project is None or hand is None:
             raise InputError(NOTHING_IN_HAND)
-        record = self.project.commit(self._change(decision, self.project, hand))
+        return self.answered(change_of(decision, self.project, hand))
+
+    def answered(self, change: Change | Prepared, *, later: bool = False) -> Record:
+        """Commit the answer to a region, and take the one that follows it, if it is the one in hand.
+
+        ``later`` as of :meth:`Project.commit`, and so is what is raised; nothing has moved then.
+        """
+        project = self._require_project()
+        record = project.commit(change, later=later)
         self._note([record])
-        self.queue.decide(*self._settled(self.project, record.case_id))
+        if self.queue.current is not None and self.queue.current.id == record.region:
+            self.queue.decide(*self._settled(project, record.case_id))
+        else:
+            self.settle(record.case_id)
         return record
 
     def accept_all(self, case: CaseInfo) -> tuple[Record, int]:
@@ -283,19 +291,29 @@ class ReviewDesk:
         ProjectReadOnlyError, StorageError
             As from :meth:`Project.commit`; what was recorded before holds.
         """
+        project, hands = self._require_project(), self.proposals(case)
+        rows = project.version()[0]
+        try:
+            record = accept_together(project, [(hand.region, hand.mask, hand.proposed) for hand in hands], hands[0].run)
+        finally:
+            self.note_since(rows, case)
+        return record, len(hands)
+
+    def proposals(self, case: CaseInfo) -> list[Hand]:
+        """The regions of an image that the queue shows and nobody decided; raises as :meth:`accept_all`."""
         project, run = self._require_project(), self.run
         waiting = [each for each in self.queue.open if each.case_id == case.id and project.decision(each.id) is None]
         if self._looks:
             raise InputError("What two raters saw differently is decided region by region; press A or K for each.")
         if run is None or not waiting:
             raise InputError(f"No proposal of the queue waits in image {case.name}; press Next (N) to take a region.")
-        hands = [self._read(region, run) for region in waiting]
-        try:
-            record = accept_together(project, [(hand.region, hand.mask, hand.proposed) for hand in hands], run.name)
-        finally:
-            self._note_new(project)
-            self.queue.decide(*self._settled(project, case.id))
-        return record, len(hands)
+        return [self._read(region, run) for region in waiting]
+
+    def note_since(self, rows: int, case: CaseInfo) -> None:
+        """Take note of what was recorded of an image after a row, and take the region that follows."""
+        project = self._require_project()
+        self._note(project.history(project.version()[0] - rows))
+        self.queue.decide(*self._settled(project, case.id))
 
     def _note_new(self, project: Project) -> None:
         """Let the queue know what decisions found that were recorded since the last time."""
@@ -307,19 +325,6 @@ class ReviewDesk:
         """Let the queue know what decisions found."""
         found = {record.region: share_found(record) for record in records}
         self.queue.answer({region: share for region, share in found.items() if share is not None})
-
-    @staticmethod
-    def _change(decision: Decision, project: Project, hand: Hand) -> Change:
-        region, mask, run = hand.region, hand.mask, hand.run
-        if decision == "accept":
-            return decisions.accept(project, region, mask, hand.proposed, run)
-        if decision == "keep":
-            return decisions.keep(project, region, mask, run)
-        if decision == "confirm":
-            return decisions.confirm(project, region, mask, run)
-        if decision == "unsure":
-            return decisions.unsure(project, region, mask, run)
-        return decisions.skip(region, run)
 
     def verify_image(self, case: CaseInfo, change: Change | Prepared, *, later: bool = False) -> Record:
         """The whole mask of an image is right, as the change says; ``later`` as of :meth:`Project.commit`."""

@@ -143,7 +143,7 @@ def _add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "import-scores", "make a run of scores that another program made; no training")
     parser.add_argument("project", metavar="PROJECT")
-    kinds = "folder with a .npz, .npy, .tif or .png file an image, a .npz file, or a .zarr store"
+    kinds = "folder with a .npz, .npy, .tif, .png or NIfTI file an image, a .npz file, or a .zarr store"
     parser.add_argument("--probabilities", metavar="PATH", help=f"of all classes, background first: {kinds}")
     parser.add_argument("--trust", metavar="PATH", help="how far the given mask is right at each pixel, 0 to 1")
     parser.add_argument("--uncertainty", metavar="PATH", help="0 to 1 (default: entropy of the probabilities)")

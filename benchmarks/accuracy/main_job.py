@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
@@ -25,6 +26,13 @@ from src_core.data.noise import corrupt
 from src_core.metrics.correction import correction
 from src_core.metrics.detection import detection_over_images
 from src_core.store.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from src_core.data.case import CaseInfo
 
 
 def case_of(stem: str) -> str:
@@ -67,7 +75,12 @@ def command(*words: str | Path) -> tuple[float, int]:
     return time.perf_counter() - started, peak
 
 
-def measure(project_path: Path, run_name: str, data: Path) -> dict[str, object]:
+def true_values(data: Path) -> Callable[[CaseInfo], NDArray[Any]]:
+    """Function that reads the true mask of an image."""
+    return lambda case: np.array(Image.open(data / "masks" / f"{case.name}.png"))
+
+
+def measure(project_path: Path, run_name: str, true_of: Callable[[CaseInfo], NDArray[Any]]) -> dict[str, object]:
     """Detection of wrong pixels and Dice of the proposals on the images that are not verified."""
     with Project.open(project_path) as project:
         run = project.run(run_name)
@@ -76,8 +89,7 @@ def measure(project_path: Path, run_name: str, data: Path) -> dict[str, object]:
         for case in project.cases:
             if case.id in verified:
                 continue
-            true = np.array(Image.open(data / "masks" / f"{case.name}.png"))
-            truth.append(np.searchsorted([info.value for info in project.classes], true).astype(np.uint8))
+            truth.append(np.searchsorted([info.value for info in project.classes], true_of(case)).astype(np.uint8))
             given.append(project.read_given(case))
             scores.append(1 - run.read_map(case.id, "trust"))
             proposed.append(run.read_map(case.id, "proposed"))
@@ -130,7 +142,7 @@ def main() -> None:
             "score_seconds": score_seconds,
             "seconds_per_step": per_step,
             "peak_memory_mb": peak / 2**20,
-            **measure(project, method, arguments.data),
+            **measure(project, method, true_values(arguments.data)),
         }
     command("rank", project, "--by", "region", "--top", "5", "--run", arguments.methods[0])
     command(

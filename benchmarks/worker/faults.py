@@ -52,7 +52,10 @@ def table(rows: list[dict]) -> str:
         cells = [kind, len(found), right, *sums, f"{slowest:.1f}", found[0]["said"].replace("|", "/") or "-"]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     wrong = [row for row in rows if not row["works"]]
-    return "\n".join([*lines, "", f"{len(rows) - len(wrong)} of {len(rows)} as it should.", ""])
+    lines += ["", f"{len(rows) - len(wrong)} of {len(rows)} as it should."]
+    lines += [f"\nNot as it should, *{row['fault']}*: {row['said'] or 'nothing was said'}" for row in wrong]
+    lines += [f"\nLeft after *{row['fault']}*: {', '.join(row['left'])}" for row in rows if row.get("left")]
+    return "\n".join([*lines, ""])
 
 
 def main() -> int:

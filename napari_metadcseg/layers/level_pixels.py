@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from napari_metadcseg.layers.frame import at_level, common
-from src_core.data.case import Box, is_verified
+from src_core.data.case import IGNORE, Box, is_verified
 from src_core.errors import MetaDCSegError
 from src_core.store import display
 from src_core.store.levels import level_shapes
@@ -150,7 +150,10 @@ class LevelPixels:
             if values is None:
                 return np.zeros(box.shape, dtype)
             if level and name == "trust":  # as the whole map is read
-                values = np.where(is_verified(self.masks["verified"].read(level, box)), np.float32(1), values)
+                sure = is_verified(self.masks["verified"].read(level, box))
+                if self._case.without_mask:
+                    sure = sure | (self.masks["label"].read(level, box) == IGNORE)
+                values = np.where(sure, np.float32(1), values)
             if level and name == "band":
                 values = values > BAND_ABOVE
             return values.astype(dtype, copy=False)

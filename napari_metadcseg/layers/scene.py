@@ -228,17 +228,20 @@ class Scene(EditedLabel):
         region = hand.region
         self._frame_region(region.box, case)
         rim = 0 if region.labelled else 1  # napari draws no outline at the rim of a layer, where an image ends
-        mask = np.pad(hand.window_mask.astype(np.uint8), rim)
-        corner = [s * (a - rim) for s, a in zip(case.spacing, hand.window.start, strict=True)]
+        inside, start = hand.outline
+        mask, step = np.pad(inside.astype(np.uint8), rim), hand.step
+        corner = [s * (a + (0.5 - rim) * step - 0.5) for s, a in zip(case.spacing, start, strict=True)]
+        size = [s * step for s in case.spacing]
         color = REGION_COLORS[region.kind]
         if self._alive(REGION):
             self._ours[REGION].data = mask
             looks.recolor(self._ours[REGION], color)
             volumes.place(self._ours[REGION], case)
-            self._ours[REGION].translate = corner
+            self._ours[REGION].scale, self._ours[REGION].translate = size, corner
             self._ours[REGION].visible = True
         else:
-            self._ours[REGION] = looks.add_region(self.viewer, mask, color, REGION, translate=corner, **self._grid)
+            grid = {**self._grid, "scale": size, "translate": corner}
+            self._ours[REGION] = looks.add_region(self.viewer, mask, color, REGION, **grid)
         self._go_to_region()
         look = look_closely if self.frame is not None else volumes.look_at
         look(self.viewer, region.box, case)

@@ -42,7 +42,10 @@ KINDS = (
     ("trust", "Trust in the given masks"),
     ("layer", "An open layer, for the image that is shown"),
 )
-FILES = "A .npz, .npy, .tif or .png file an image. A .npz file with an array an image, or a .zarr store, may be typed"
+FILES = (
+    "A .npz, .npy, .tif, .png or NIfTI file an image. "
+    "A .npz file with an array an image, or a .zarr store, may be typed"
+)
 TIPS = {
     "probabilities": f"All classes, background first; for two classes the foreground alone will do. {FILES}",
     "trust": f"How far the given mask is right at each pixel, 0 to 1. {FILES}",

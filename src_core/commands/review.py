@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from src_core.commands.progress import bar
 from src_core.errors import InputError
 from src_core.review import decisions
+from src_core.review.region_parts import pixels_of
 from src_core.store.project import Project
 from src_core.store.verify import problems_of, repair
 
@@ -46,10 +47,10 @@ def decide(arguments: argparse.Namespace) -> int:
 def _change(project: Project, run: Run, region: Region, decision: str) -> Change:
     if decision == "skip":
         return decisions.skip(region, run.name)
-    mask = run.read_map(region.case_id, "regions", region.box) == region.number
+    mask, proposed = pixels_of(run, region)
     if decision == "keep":
         return decisions.keep(project, region, mask, run.name)
-    return decisions.accept(project, region, mask, run.read_map(region.case_id, "proposed", region.box), run.name)
+    return decisions.accept(project, region, mask, proposed, run.name)
 
 
 def read_decisions(path: Path, columns: list[str], hint: str) -> list[tuple[int, str, str]]:

@@ -172,6 +172,13 @@ class Box:
         edges = zip(self.start, self.stop, other.start, other.stop, strict=True)
         return all(a < d and c < b for a, b, c, d in edges)
 
+    def common(self, other: Box) -> Box:
+        """What two boxes that meet have in common."""
+        return Box(
+            tuple(max(a, b) for a, b in zip(self.start, other.start, strict=True)),
+            tuple(min(a, b) for a, b in zip(self.stop, other.stop, strict=True)),
+        )
+
     def moved(self, by: Sequence[int]) -> Box:
         """The box so many px further along each axis: seen from the corner of another one, in the image."""
         return Box(

@@ -1,6 +1,6 @@
 """What a model says about an image, as others write it down: checked, and brought to one form.
 
-Shape suffixes: C classes, X the space axes of the image (H, W).
+Shape suffixes: C classes, X the space axes of the image (H, W) or volume (Z, H, W).
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def as_probabilities(values: NDArray[Any], shape: tuple[int, ...], classes: int,
     Parameters
     ----------
     values : array, (C, X), (X, C), or for two classes (X) or one channel: probability of the foreground
-        Floats in [0, 1], uint8 scaled by 255, or uint16 scaled by 65535.
+        Of a volume also (Z, C, H, W), as a network of slices gives it slice by slice. Floats in [0, 1], uint8 scaled
+        by 255, or uint16 scaled by 65535.
     shape : tuple of int
         Of the image, px.
     classes : int
@@ -99,6 +100,9 @@ def _classes_first(values: NDArray[Any], shape: tuple[int, ...], classes: int, w
             return np.moveaxis(values, -1, 0)
     if foreground and values.shape == shape:
         return values[None]
+    for count in (classes, *foreground):
+        if len(shape) == 3 and values.shape == (shape[0], count, *shape[1:]):
+            return np.moveaxis(values, 1, 0)
     if values.ndim == len(shape) + 2:
         for axis in range(values.ndim):
             if values.shape[axis] == 1:

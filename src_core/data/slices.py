@@ -40,7 +40,17 @@ def slice_axis(case: OnGrid) -> int:
 
 def best_slice(mask: NDArray[np.bool_], axis: int) -> int:
     """The slice across an axis with most pixels of a mask; of several the one nearest to the middle."""
-    counts = mask.sum(axis=tuple(other for other in range(mask.ndim) if other != axis))
+    return fullest(pixels_of_slices(mask, axis))
+
+
+def pixels_of_slices(mask: NDArray[np.bool_], axis: int) -> NDArray[np.int64]:
+    """How many pixels of a mask each slice across an axis has."""
+    counts: NDArray[np.int64] = mask.sum(axis=tuple(other for other in range(mask.ndim) if other != axis))
+    return counts
+
+
+def fullest(counts: NDArray[np.int64]) -> int:
+    """The slice with most pixels, of several the one nearest to the middle; from the pixels of each."""
     most = np.flatnonzero(counts == counts.max())
     return int(most[np.argmin(np.abs(most - (len(counts) - 1) / 2))])
 

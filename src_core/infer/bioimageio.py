@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
+
+from src_core.infer.export_readme import INPUTS, readme_of, scaled_before
+from src_core.infer.export_record import FIXED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "rdf.yaml"
 OPSET = 18
+UNITS = {"mm": "millimeter"}
 
 
 def write_description(
@@ -30,13 +35,14 @@ def write_description(
     torch_version : str
     """
     axes = ("z", "y", "x")[-(len(output_shape) - 2) :]
-    (folder / "README.md").write_text(_readme(record), encoding="utf-8")
+    (folder / "README.md").write_text(readme_of(record), encoding="utf-8")
     description = {
         "format_version": "0.5.4",
         "type": "model",
-        "name": f"MetaDCSeg {record['run']}",
-        "description": "Segmentation network trained from masks with errors, cleaned in napari-metadcseg.",
-        "authors": [{"name": author}],
+        "name": re.sub(r"[^A-Za-z0-9_+() -]", "-", f"MetaDCSeg {record['run']}")[:128],
+        "description": "Segmentation network trained from masks with errors, cleaned in napari-metadcseg. Its input is "
+        f"{INPUTS[record['dimensions']]}.",
+        "authors": [{"name": re.sub(r"[/\\]", "-", author)}],
         "documentation": "README.md",
         "tags": ["segmentation", "noisy labels"],
         "inputs": [_input(folder, record, axes)],
@@ -50,7 +56,7 @@ def write_description(
             },
         },
         "attachments": [_file(folder / "model.json")],
-        "config": {"metadcseg": {"run": record["run"], "longest_side_at_most": record["settings"]["max_side"]}},
+        "config": {"metadcseg": {"run": record["run"], "preprocessing": record["preprocessing"]}},
     }
     (folder / NAME).write_text(json.dumps(description, indent=2), encoding="utf-8")
 
@@ -61,25 +67,48 @@ def _file(path: Path) -> dict[str, str]:
 
 def _input(folder: Path, record: dict[str, Any], axes: tuple[str, ...]) -> dict[str, Any]:
     given = record["input"]
-    size = {"min": given["least_side"], "step": given["side_multiple_of"]}
-    channels = [f"channel{number}" for number in range(given["channels"])]
-    whole = ["channel", *axes]
+    sizes: list[Any] = [{"min": given["least_side"], "step": given["side_multiple_of"]}] * len(axes)
+    if record["sizes"] == FIXED:
+        sizes = given["test_sides"]
+    scaled = {} if scaled_before(record) else {"preprocessing": _scaling(record["preprocessing"][:2], axes)}
     return {
         "id": "image",
+        "description": _words(record),
         "axes": [
             {"type": "batch", "size": 1},
-            {"type": "channel", "channel_names": channels},
-            *({"type": "space", "id": axis, "size": size} for axis in axes),
+            {"type": "channel", "channel_names": given["channel_names"]},
+            *(
+                {"type": "space", "id": axis, "size": size, **_voxel(record)}
+                for axis, size in zip(axes, sizes, strict=True)
+            ),
         ],
         "data": {"type": "float32"},
         "test_tensor": _file(folder / "test_input.npy"),
-        "preprocessing": _scaling(record["preprocessing"][:2], whole),
+        **scaled,
     }
 
 
-def _scaling(steps: list[dict[str, Any]], whole: list[str]) -> list[dict[str, Any]]:
+def _words(record: dict[str, Any]) -> str:
+    """What an input is, in at most 128 characters."""
+    words = {
+        "2d": "An image, or a slice of a volume",
+        "2.5d": "A slice of a volume; channels are the slice before, itself and the slice after",
+        "3d": "A volume or a box of it",
+    }[record["dimensions"]]
+    return words + (", scaled over the volume (see README)" if scaled_before(record) else "")
+
+
+def _voxel(record: dict[str, Any]) -> dict[str, Any]:
+    """Edge of a voxel, where all volumes are brought to one."""
+    resize = next(each for each in record["preprocessing"] if each["step"] == "resize")
+    unit = UNITS.get(resize.get("unit", ""))
+    return {} if unit is None else {"scale": resize["voxel"], "unit": unit}
+
+
+def _scaling(steps: list[dict[str, Any]], axes: tuple[str, ...]) -> list[dict[str, Any]]:
     """Clip and scale, each image by itself or all alike."""
     clip, scale = steps
+    whole = ["channel", *axes]
     if "percentiles" in clip:
         low, high = clip["percentiles"]
         return [
@@ -98,32 +127,13 @@ def _output(folder: Path, record: dict[str, Any], axes: tuple[str, ...]) -> dict
         "axes": [
             {"type": "batch", "size": 1},
             {"type": "channel", "channel_names": [each["name"] for each in record["classes"]]},
-            *(
-                {"type": "space", "id": axis, "size": {"tensor_id": "image", "axis_id": axis, "offset": 0}}
-                for axis in axes
-            ),
+            *({"type": "space", "id": axis, "size": _same(axis), **_voxel(record)} for axis in axes),
         ],
         "data": {"type": "float32", "range": [0.0, 1.0]},
         "test_tensor": _file(folder / "test_output.npy"),
     }
 
 
-def _readme(record: dict[str, Any]) -> str:
-    settings, stride = record["settings"], record["input"]["side_multiple_of"]
-    classes = ", ".join(f"{each['index']} {each['name']}" for each in record["classes"])
-    return f"""# MetaDCSeg {record["run"]}
-
-A segmentation network ({settings["network"]}), trained with {record["program"]}. It gives the probability of every
-class at every pixel: {classes}.
-
-## Use
-
-Shrink an image linearly, with smoothing, so that its longer side has at most {settings["max_side"]} px, and pad it by
-repeating its edge to a multiple of {stride} px. Values are then clipped and scaled as the description says.
-{record["note"]}
-
-## Validation
-
-`test_input.npy` and `test_output.npy` hold an image of the project and what the network says of it. How good it is on
-verified pixels stands in the project that it was trained in.
-"""
+def _same(axis: str) -> dict[str, Any]:
+    """As long as the input."""
+    return {"tensor_id": "image", "axis_id": axis, "offset": 0}

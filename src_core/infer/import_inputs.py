@@ -268,7 +268,7 @@ class Inputs:
 
     def _raw(self, case: CaseInfo, name: str) -> tuple[NDArray[Any], str]:
         files = self._files[name]
-        values = files.read(case.name)
+        values = files.read(case.name, case)
         self._whole[name].note(values)
         return values, files.where(case.name)
 

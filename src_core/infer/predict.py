@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from src_core.data.slices import Sides, slice_axis
 from src_core.errors import InputError, PairingError
 from src_core.infer.predict_tiles import TiledPrediction
+from src_core.infer.predict_volumes import LARGE, VolumePrediction
 from src_core.infer.score import ZOOMS
 from src_core.io.formats import usual_format, write_new
-from src_core.io.lazy import LAZY_FROM
+from src_core.io.lazy import LAZY_FROM, LazyArray
 from src_core.io.pairs import files_by_stem
 from src_core.io.sources import open_image
 from src_core.store.project import Project
@@ -44,7 +46,8 @@ def predict_folder(
     """Write a mask with the class values of the project for every image of a folder.
 
     Masks are PNG; NIfTI where the image says where it lies, TIFF where it is a stack that does not, or large. A large
-    image is read and its mask written tile by tile, if the model learned from tiles; else it is shrunk whole.
+    image is read and its mask written tile by tile, if the model learned from tiles; else it is shrunk whole. A large
+    volume is worked on some slices at a time.
 
     Parameters
     ----------
@@ -88,11 +91,24 @@ def _write_mask(target: Path, predictor: Predictor, picture: Picture, classes: t
     tiled = predictor.in_tiles(lambda box: picture.pixels[box.slices], picture.shape)
     if tiled is None:
         spacing = picture.grid.spacing[-picture.space :]
+        volume = _in_parts(predictor, picture, spacing)
+        if volume is not None:
+            with volume.label(target.parent) as found:
+                values = found.mapped(lambda part: class_values(part, classes), value_type(classes))
+                return write_new(target.parent, target.name, format, values, picture.grid)
         label = predictor(np.asarray(picture.pixels), spacing).argmax(0).astype(np.uint8)
         return write_new(target.parent, target.name, format, class_values(label, classes), picture.grid)
     values = tiled.label().mapped(lambda part: class_values(part, classes), value_type(classes))
     large = format == "png" and values.nbytes >= LAZY_FROM
     return write_new(target.parent, target.name, "tiff" if large else format, values, picture.grid)
+
+
+def _in_parts(predictor: Predictor, picture: Picture, spacing: tuple[float, ...]) -> VolumePrediction | None:
+    """A volume that is too large to be worked on whole; None for others, and for images."""
+    large = isinstance(picture.pixels, LazyArray) or prod(picture.shape) > LARGE
+    if len(spacing) != 3 or not large:
+        return None
+    return predictor.in_parts(lambda box: picture.pixels[box.slices], Sides(picture.shape, spacing))
 
 
 class Predictor:
@@ -149,6 +165,16 @@ class Predictor:
         if tiling is None or not tiling.cuts(Sides(shape, (1.0,) * len(shape))):
             return None
         return TiledPrediction(self._ask, read, shape, tiling, self.channels, self._working.intensities)
+
+    def in_parts(self, read: Callable[[Box], NDArray[Any]], grid: Sides) -> VolumePrediction:
+        """A volume that is worked on some slices or windows at a time, read box by box."""
+        device = next(self._teacher.parameters()).device
+        window = self._window if self.dimensions == "3d" else None
+
+        def ask(image_1IX: torch.Tensor) -> torch.Tensor:
+            return teacher_probabilities(self._teacher, image_1IX.to(device))
+
+        return VolumePrediction(ask, self._at_size, read, grid, self._working, window)
 
     def _ask(self, image_1IX: torch.Tensor) -> torch.Tensor:
         """Probabilities at working resolution."""

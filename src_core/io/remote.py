@@ -28,10 +28,17 @@ CONNECT = 10.0
 ANSWER = 30.0
 """A server that says nothing for so long is given up, s."""
 
+TRIES = 2
+"""So often an s3 server is asked; it has the times above for all of them together."""
+
 MAX_META = 8 * 2**20
 
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 _ADDRESSES: dict[Path, str] = {}
+
+
+class DeniedError(FormatError):
+    """The server does not let us read; some say so, too, of what is not there."""
 
 
 def is_address(text: str) -> bool:
@@ -77,15 +84,23 @@ def fetch(path: Path) -> bytes | None:
 
     Raises
     ------
+    DeniedError
+        If the server does not let us read it.
     FormatError
-        If the server cannot be reached, or the file is too large for what it should be.
+        If the server cannot be reached, there is no such bucket, or the file is too large for what it should be.
     """
     address = address_of(path)
     assert address is not None
     with reaching(path):
         try:
             content: bytes = _file_system(address).cat_file(address)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if _code(error) == "NoSuchBucket":
+                bucket = address.partition("://")[2].partition("/")[0]
+                raise FormatError(
+                    f"There is no bucket {bucket} for {_store_address(path)}; check the address, and the server if "
+                    "AWS_ENDPOINT_URL names one."
+                ) from error
             return None
     if len(content) > MAX_META:
         raise broken(address)
@@ -100,20 +115,41 @@ def store_of(path: Path) -> Any:
     with reaching(path):
         from zarr.storage import FsspecStore
 
-        return FsspecStore.from_url(address, storage_options=_options(address), read_only=True)
+        store = FsspecStore.from_url(address, storage_options=_options(address), read_only=True)
+        _try_once(store.fs, address)
+        return store
 
 
 def _file_system(address: str) -> Any:
     import fsspec
 
-    return fsspec.filesystem(address.partition("://")[0].lower(), **_options(address))
+    system = fsspec.filesystem(address.partition("://")[0].lower(), **_options(address))
+    _try_once(system, address)
+    return system
+
+
+def _try_once(system: Any, address: str) -> None:
+    """Leave trying again to the client below: both together would wait for minutes."""
+    if _is_s3(address):
+        system.retries = 1
+
+
+def _is_s3(address: str) -> bool:
+    return address.lower().startswith("s3://")
+
+
+def _has_credentials() -> bool:
+    return any(name in os.environ for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"))
 
 
 def _options(address: str) -> dict[str, Any]:
-    if address.lower().startswith("s3://"):
-        limits = {"connect_timeout": CONNECT, "read_timeout": ANSWER, "retries": {"max_attempts": 2}}
-        known = any(name in os.environ for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"))
-        return {"anon": not known, "config_kwargs": limits}
+    if _is_s3(address):
+        limits = {
+            "connect_timeout": CONNECT / TRIES,
+            "read_timeout": ANSWER / TRIES,
+            "retries": {"total_max_attempts": TRIES, "mode": "standard"},
+        }
+        return {"anon": not _has_credentials(), "config_kwargs": limits}
     import aiohttp
 
     return {"client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_connect=CONNECT, sock_read=ANSWER)}}
@@ -136,17 +172,37 @@ def reaching(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except ImportError as error:
-        extra, package = ("s3", "s3fs") if address.lower().startswith("s3://") else ("remote", "aiohttp")
+        extra, package = ("s3", "s3fs") if _is_s3(address) else ("remote", "aiohttp")
         raise FormatError(
             f"Reading {address} needs the package {error.name or package}, which is not installed; install it with: "
             f"pip install 'napari-metadcseg[{extra}]'."
         ) from error
+    except PermissionError as error:
+        remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, of somebody who may read it"
+        if _has_credentials():
+            remedy = "see that the credentials of the environment may read it"
+        raise DeniedError(
+            f"{_store_address(path)} may not be read, or is not there: the server answered "
+            f"{str(error) or 'Forbidden'}; check the address, and {remedy}."
+        ) from error
     except _errors() as error:
-        silent = isinstance(error, TimeoutError)
-        why = f"no answer within {ANSWER:g} s" if silent else str(error).partition("\n")[0] or type(error).__name__
+        why = str(error).partition("\n")[0] or type(error).__name__
+        if isinstance(error, TimeoutError) or type(error).__name__ in ("ReadTimeoutError", "ConnectTimeoutError"):
+            why = f"no answer within {ANSWER:g} s"
         raise FormatError(
             f"{address} cannot be read over the network ({why}); check the address and the connection, then try again."
         ) from error
+
+
+def _store_address(path: Path) -> str:
+    """Of the store that a file is in."""
+    return next(address for folder, address in _ADDRESSES.items() if path == folder or folder in path.parents)
+
+
+def _code(error: Exception) -> str:
+    """What an s3 server calls what went wrong; empty of others."""
+    answer = getattr(error.__cause__, "response", None)
+    return str(answer.get("Error", {}).get("Code", "")) if isinstance(answer, dict) else ""
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -42,7 +42,7 @@ def _fill(folder: Path) -> None:
         raise FormatError(f"There is no OME-Zarr image at {remote.told(folder)}; check the address.")
     _fill_levels(folder)
     labels = folder / "labels"
-    if _fetched(labels, GROUP):
+    if _fetched(labels, GROUP, optional=True):
         for name in content_of(attributes_of(labels)[0]).get("labels", []):
             target = _inside(labels, str(name))
             if _fetched(target, GROUP):
@@ -61,13 +61,23 @@ def _inside(folder: Path, name: str) -> Path:
     return target
 
 
-def _fetched(folder: Path, names: tuple[str, ...]) -> bool:
-    """Fetch the descriptions of a group or an array; False when there are none."""
-    found = False
+def _fetched(folder: Path, names: tuple[str, ...], *, optional: bool = False) -> bool:
+    """Fetch the descriptions of a group or an array; False when there are none.
+
+    A server that does not tell strangers what there is denies them what is missing. So a denial counts only where
+    nothing could be read that has to be there.
+    """
+    found, denied = False, None
     for name in names:
-        content = remote.fetch(folder / name)
+        try:
+            content = remote.fetch(folder / name)
+        except remote.DeniedError as error:
+            denied = error
+            continue
         if content is not None:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
             found = True
+    if denied is not None and not (found or optional):
+        raise denied
     return found

@@ -17,17 +17,20 @@ import tifffile
 import zarr
 
 from src_core.errors import FormatError, InputError
-from src_core.io import images
+from src_core.io import images, score_pictures
+from src_core.io.formats import stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from numpy.typing import NDArray
 
+    from src_core.data.case import CaseInfo
+
 ScoreSource = str | Path | Mapping[str, "NDArray[Any]"]
 """A path, or arrays by image name."""
 
-SUFFIXES = frozenset({".npz", ".npy", ".tif", ".tiff", ".png"})
+SUFFIXES = frozenset({".npz", ".npy", ".tif", ".tiff", ".png", *score_pictures.SUFFIXES})
 NPZ_KEYS = ("probabilities", "softmax")
 """Names that are taken first in a file with several arrays; other programs write these."""
 
@@ -42,8 +45,11 @@ class ScoreFiles(Protocol):
     def names(self) -> Collection[str]:
         """Names of the images that there are arrays of."""
 
-    def read(self, name: str) -> NDArray[Any]:
-        """The array of an image as it is stored; FormatError when it cannot be read."""
+    def read(self, name: str, case: CaseInfo | None = None) -> NDArray[Any]:
+        """The array of an image as it is stored; on the axes of the case where a file says how it lies.
+
+        FormatError when it cannot be read.
+        """
 
     def where(self, name: str) -> str:
         """Where it is, for messages."""
@@ -55,9 +61,9 @@ def open_scores(source: ScoreSource, what: str) -> ScoreFiles:
     Parameters
     ----------
     source : path or mapping of image name to array
-        A folder of ``NAME.npz``, ``.npy``, ``.tif``, ``.tiff`` or ``.png`` files; one ``.npz`` file with an array an
-        image; a ``.zarr`` group with an array an image; a ``.zarr`` array whose first axis are the images that its
-        attribute ``names`` lists.
+        A folder of ``NAME.npz``, ``.npy``, ``.tif``, ``.tiff``, ``.png``, NIfTI, NRRD or MetaImage files; one ``.npz``
+        file with an array an image; a ``.zarr`` group with an array an image; a ``.zarr`` array whose first axis are
+        the images that its attribute ``names`` lists.
     what : str
         ``probabilities`` or so, for messages.
 
@@ -104,7 +110,7 @@ class _Arrays:
         self.names = frozenset(arrays)
         self._arrays, self._what = arrays, what
 
-    def read(self, name: str) -> NDArray[Any]:
+    def read(self, name: str, case: CaseInfo | None = None) -> NDArray[Any]:
         return np.asarray(self._arrays[name])
 
     def where(self, name: str) -> str:
@@ -117,21 +123,24 @@ class _Folder:
     def __init__(self, folder: Path, what: str) -> None:
         self._files: dict[str, Path] = {}
         for path in sorted(folder.iterdir()):
-            if path.name.startswith(".") or not path.is_file() or path.suffix.lower() not in SUFFIXES:
+            if path.name.startswith(".") or not path.is_file() or not path.name.lower().endswith(tuple(SUFFIXES)):
                 continue
-            if path.stem in self._files:
+            stem = stem_of(path)
+            if stem in self._files:
                 raise InputError(
-                    f"{path.name} and {self._files[path.stem].name} in {folder} have the same stem; remove one."
+                    f"{path.name} and {self._files[stem].name} in {folder} have the same stem; remove one."
                 )
-            self._files[path.stem] = path
+            self._files[stem] = path
         if not self._files:
             raise InputError(
                 f"The folder of {what}, {folder}, holds no {', '.join(sorted(SUFFIXES))} files; choose another."
             )
         self.names = self._files.keys()
 
-    def read(self, name: str) -> NDArray[Any]:
+    def read(self, name: str, case: CaseInfo | None = None) -> NDArray[Any]:
         path = self._files[name]
+        if path.name.lower().endswith(score_pictures.SUFFIXES):
+            return score_pictures.read_map_of(path, case)
         reader = {".npz": _read_npz, ".npy": _read_npy, ".png": _read_png}.get(path.suffix.lower(), _read_tiff)
         return _sound(path, lambda: reader(path))
 
@@ -183,7 +192,7 @@ class _Archive:
         if not self.names:
             raise InputError(f"The {what} {path} hold no arrays; expected one an image.")
 
-    def read(self, name: str) -> NDArray[Any]:
+    def read(self, name: str, case: CaseInfo | None = None) -> NDArray[Any]:
         def take() -> NDArray[Any]:
             with self._path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 values: NDArray[Any] = archive[name]
@@ -226,7 +235,7 @@ class _ZarrGroup:
         if not self.names:
             raise InputError(f"The {what} {path} hold no arrays; expected a zarr group with an array an image.")
 
-    def read(self, name: str) -> NDArray[Any]:
+    def read(self, name: str, case: CaseInfo | None = None) -> NDArray[Any]:
         return _sound(self.where(name), lambda: self._group[name][...])
 
     def where(self, name: str) -> str:
@@ -241,7 +250,7 @@ class _ZarrStack:
         self._places = {name: place for place, name in enumerate(names)}
         self.names = self._places.keys()
 
-    def read(self, name: str) -> NDArray[Any]:
+    def read(self, name: str, case: CaseInfo | None = None) -> NDArray[Any]:
         return _sound(self.where(name), lambda: self._array[self._places[name]])
 
     def where(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What pictures of an image are drawn from: all of it, or of a large one a part or every n-th pixel."""
+"""What pictures are drawn from: an image, of a large one a part or every n-th pixel, of a volume a slice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from src_core.data.case import IGNORE, Box, around
-from src_core.data.slices import best_slice, one_slice, slice_axis
+from src_core.data.slices import fullest, one_slice, pixels_of_slices, slice_axis, slice_box
 from src_core.report.image import replayed
 from src_core.store import chunks
 
@@ -61,18 +61,34 @@ class View:
 
 def view_of(project: Project, case: CaseInfo, rows: Sequence[Row]) -> View:
     """What is shown of an image after some rows of its record."""
-    if prod(case.shape) > chunks.BAND and len(case.shape) == 2:
+    if len(case.shape) == 3:
+        return _view_of_volume(project, case, rows)
+    if prod(case.shape) > chunks.BAND:
         return _view_of_large(project, case, rows)
     replay = replayed(project, case, rows)
-    given, label = replay.given, replay.label
-    image, at = project.read_image(case), None
-    if given.ndim == 3:
-        axis = slice_axis(case)
-        at = best_slice(given != label, axis)
-        given, label, image = (one_slice(values, axis, at) for values in (given, label, image))
+    return _cut(replay.given, replay.label, project.read_image(case))
+
+
+def _cut(given: NDArray[np.uint8], label: NDArray[np.uint8], image: NDArray[Any], at: int | None = None) -> View:
+    """The part of an image, or of a slice, that is shown."""
     window = window_of(given != label)
     parts = given[window], label[window]
     return View(*parts, image[window], changes_of(*parts), window, given.shape, at)
+
+
+def _view_of_volume(project: Project, case: CaseInfo, rows: Sequence[Row]) -> View:
+    """The slice where most was changed; it is looked for band by band, and it alone is read then."""
+    axis = slice_axis(case)
+    changed = np.zeros(case.shape[axis], np.int64)
+    for box in chunks.band_boxes(case.shape):
+        replay = replayed(project, case, rows, box=box)
+        changed[box.start[axis] : box.stop[axis]] += pixels_of_slices(replay.given != replay.label, axis)
+    at = fullest(changed)
+    box = slice_box(Box.whole(case.shape), axis, at)
+    replay = replayed(project, case, rows, box=box)
+    parts = (replay.given, replay.label, project.read_image(case, box))
+    given, label, image = (one_slice(values, axis, 0) for values in parts)
+    return _cut(given, label, image, at)
 
 
 def _view_of_large(project: Project, case: CaseInfo, rows: Sequence[Row]) -> View:

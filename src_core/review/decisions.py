@@ -15,6 +15,7 @@ import numpy as np
 
 from src_core.data.case import IGNORE, Box, Verified, around, is_verified
 from src_core.errors import InputError
+from src_core.review.region_parts import answered, parts_of, values_in
 from src_core.review.worth import FOUND
 from src_core.store import pieces
 from src_core.store.import_masks import kinds_of
@@ -22,20 +23,18 @@ from src_core.store.journal import Action, Change, Patch
 from src_core.store.pieces import apart, piece_boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import TypeVar
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from src_core.data.case import CaseInfo
     from src_core.data.scores import Region
+    from src_core.review.region_parts import Pixels
     from src_core.store.project import Project
-
-    Pixel = TypeVar("Pixel", bound=np.generic)
 
 
 def accept(
-    project: Project, region: Region, mask: NDArray[np.bool_], proposed: NDArray[np.uint8], run: str = ""
+    project: Project, region: Region, mask: Pixels[np.bool_], proposed: Pixels[np.uint8], run: str = ""
 ) -> Change:
     """The proposal is right: it becomes the label of the region, and is verified.
 
@@ -46,52 +45,55 @@ def accept(
     ----------
     project : Project
     region : Region
-    mask : array, bool
-        The region's pixels, shape of ``region.box`` or of the image.
-    proposed : array, uint8
-        Proposed label, shape of ``mask``.
+    mask : array, bool, or callable
+        The region's pixels, shape of ``region.box`` or of the image; or what reads them in a box of the image, for a
+        region that is too large to be held: what changes is read in parts then, when the change is recorded.
+    proposed : array, uint8, or callable
+        Proposed label, as ``mask``.
     run : str
         The run that proposed it.
     """
-    inside, wanted = _boxed(mask, region.box), _boxed(proposed, region.box)
-    if not region.labelled:  # what was painted there stays
-        wanted = filled(project.read_label(project.case(region.case_id), region.box), wanted)
-    return _settle(project, region, inside, wanted, Action.ACCEPT, run)
+
+    def wanted(box: Box, label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        found = values_in(proposed, region.box, box)
+        return found if region.labelled else filled(label, found)  # what was painted there stays
+
+    return _settle(project, region, mask, wanted, Action.ACCEPT, run)
 
 
-def keep(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "") -> Change:
+def keep(project: Project, region: Region, mask: Pixels[np.bool_], run: str = "") -> Change:
     """The label is right as it is: it is verified. Where there is none it stays so, and the region is settled."""
-    case = project.case(region.case_id)
-    return _settle(project, region, _boxed(mask, region.box), project.read_label(case, region.box), Action.KEEP, run)
+    return _settle(project, region, mask, lambda _box, label: label, Action.KEEP, run)
 
 
-def confirm(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "") -> Change:
+def confirm(project: Project, region: Region, mask: Pixels[np.bool_], run: str = "") -> Change:
     """What was painted is right: the region as it looks now, and every painted pixel of the image, is verified.
 
     In a region without labels everything that was not painted is background then.
     """
     case = project.case(region.case_id)
     boxes = [region.box, *project.unconfirmed_strokes(case)]
-    own = region.box, _boxed(mask, region.box)
-    box, places = around(boxes), apart(boxes)
-    split = prod(box.shape) > pieces.MOST and len(places) > 1
-    seen = region.box if split else box
-    pixels = project.read_labels(case, seen)
-    share = _share_changed(pixels[0][region.box.within(seen)], region, own[1])
-    scores = {**scores_of(region), FOUND: share}
+    box = around(boxes)
+    pixels = project.read_labels(case, box) if prod(box.shape) <= pieces.MOST else None
+
+    def label_in(part: Box) -> NDArray[np.uint8]:
+        return project.read_label(case, part) if pixels is None else pixels[0][part.within(box)]
+
+    scores = {**scores_of(region), FOUND: _share_changed(case, region, mask, label_in)}
     change = Change(case.id, Action.CONFIRM, region=region.id, run=run, scores=scores)
-    if not split:
-        found = _painted(project, case, box, pixels, own, region.labelled)
+    places = [part for place in apart(boxes) for part in parts_of(case.shape, place)]
+
+    def painted(place: Box) -> tuple[Patch, Patch] | None:
+        own = None
+        if region.box.meets(place):
+            here = place.common(region.box)
+            own = here, values_in(mask, region.box, here)
+        return _painted(project, case, place, pixels or project.read_labels(case, place), own, region.labelled)
+
+    if pixels is not None:
+        found = painted(box)
         return change if found is None else replace(change, patch=found[1])
-
-    def parts() -> Iterator[tuple[Patch, Patch]]:
-        for place in places:
-            pixels, here = project.read_labels(case, place), own if region.box.is_inside(place) else None
-            found = _painted(project, case, place, pixels, here, region.labelled)
-            if found is not None:
-                yield found
-
-    return replace(change, parts=parts)
+    return replace(change, parts=lambda: (found for place in places if (found := painted(place)) is not None))
 
 
 def _painted(
@@ -124,9 +126,16 @@ def _painted(
     return Patch(place, before[tight.slices].copy(), kinds_before), Patch(place, after, kinds)
 
 
-def _share_changed(label: NDArray[np.uint8], region: Region, inside: NDArray[np.bool_]) -> float:
-    """Share of a region's pixels that have another label now, in its box, than when it was found."""
-    return round(float(np.mean(label[inside] != region.given)), 5) if inside.any() else 0.0
+def _share_changed(
+    case: CaseInfo, region: Region, mask: Pixels[np.bool_], label_in: Callable[[Box], NDArray[np.uint8]]
+) -> float:
+    """Share of a region's pixels that have another label now than when it was found."""
+    pixels = changed = 0
+    for box in parts_of(case.shape, region.box):
+        inside = values_in(mask, region.box, box)
+        pixels += int(np.count_nonzero(inside))
+        changed += int(np.count_nonzero(label_in(box)[inside] != region.given))
+    return round(changed / pixels, 5) if pixels else 0.0
 
 
 def skip(region: Region, run: str = "") -> Change:
@@ -134,16 +143,21 @@ def skip(region: Region, run: str = "") -> Change:
     return Change(region.case_id, Action.SKIP, region=region.id, run=run, scores=scores_of(region))
 
 
-def unsure(project: Project, region: Region, mask: NDArray[np.bool_], run: str = "") -> Change:
+def unsure(project: Project, region: Region, mask: Pixels[np.bool_], run: str = "") -> Change:
     """Nobody can tell: the label stays, nothing is learned from it, and it is not asked again.
 
     What somebody vouched for before stays verified.
     """
     case = project.case(region.case_id)
-    label, verified = project.read_labels(case, region.box)
-    inside = _boxed(mask, region.box) & ~is_verified(verified) & (label != IGNORE)
-    patch = Patch(region.box, label, np.where(inside, Verified.UNSURE, verified).astype(np.uint8))
-    return Change(case.id, Action.UNSURE, patch, region=region.id, run=run, scores=scores_of(region))
+
+    def answer(box: Box) -> tuple[Patch, Patch]:
+        label, verified = project.read_labels(case, box)
+        inside = values_in(mask, region.box, box) & ~is_verified(verified) & (label != IGNORE)
+        kinds = np.where(inside, Verified.UNSURE, verified).astype(np.uint8)
+        return Patch(box, label, verified), Patch(box, label, kinds)
+
+    change = Change(case.id, Action.UNSURE, region=region.id, run=run, scores=scores_of(region))
+    return answered(change, case.shape, region.box, answer)
 
 
 def scores_of(region: Region) -> dict[str, float | str]:
@@ -236,26 +250,27 @@ def _verified(project: Project, case: CaseInfo, box: Box) -> tuple[Patch, Patch]
 def _settle(
     project: Project,
     region: Region,
-    inside: NDArray[np.bool_],
-    wanted: NDArray[np.uint8],
+    mask: Pixels[np.bool_],
+    wanted: Callable[[Box, NDArray[np.uint8]], NDArray[np.uint8]],
     action: Action,
     run: str,
 ) -> Change:
+    """A region is settled; ``wanted`` gives its label, from a box and the label there now."""
     case = project.case(region.case_id)
-    label, verified = project.read_labels(case, region.box)
-    inside = inside & (wanted != IGNORE)
-    if project.decision(region.id) in (None, Action.SKIP):  # this very region may be decided anew
-        inside = inside & ~is_verified(verified)
-    label = np.where(inside, wanted, label).astype(np.uint8)
-    kinds = kinds_of(project.read_given(case, region.box), label)
-    verified = np.where(inside, kinds, verified).astype(np.uint8)
-    patch = Patch(region.box, label, verified)
-    return Change(case.id, action, patch, region=region.id, run=run, scores=scores_of(region))
+    anew = project.decision(region.id) not in (None, Action.SKIP)  # this very region may be decided anew
 
+    def answer(box: Box) -> tuple[Patch, Patch]:
+        before, verified = project.read_labels(case, box)
+        label = wanted(box, before)
+        inside = values_in(mask, region.box, box) & (label != IGNORE)
+        if not anew:
+            inside = inside & ~is_verified(verified)
+        label = np.where(inside, label, before).astype(np.uint8)
+        kinds = kinds_of(project.read_given(case, box), label)
+        return Patch(box, before, verified), Patch(box, label, np.where(inside, kinds, verified).astype(np.uint8))
 
-def _boxed(values: NDArray[Pixel], box: Box) -> NDArray[Pixel]:
-    """Values in a box, whether they were given for the box or for the whole image."""
-    return values if values.shape == box.shape else values[box.slices]
+    change = Change(case.id, action, region=region.id, run=run, scores=scores_of(region))
+    return answered(change, case.shape, region.box, answer)
 
 
 def _bounding_box(mask: NDArray[np.bool_], otherwise: Box | None = None) -> Box | None:

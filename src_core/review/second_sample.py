@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from src_core.data.case import around
 from src_core.data.scores import UNLABELLED
 from src_core.errors import InputError, ProjectDamagedError
 from src_core.review.decoys import make_pieces
 from src_core.review.regions import region_id
-from src_core.store.journal import DECISIONS, Action
+from src_core.store.journal import DECISIONS, Action, Patch
+from src_core.store.masks import common
 from src_core.store.samples import Item, Sample
 
 if TYPE_CHECKING:
@@ -19,10 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from src_core.data.case import Box
     from src_core.data.scores import Region
     from src_core.review.decoys import Piece
-    from src_core.store.journal import Patch, Record
+    from src_core.store.journal import Record
     from src_core.store.project import Project
 
 PURPOSE = "second rater"
@@ -157,17 +158,30 @@ def _stratified(records: Sequence[Record], share: float, rng: np.random.Generato
 def _real_items(project: Project, records: Sequence[Record]) -> list[Item]:
     """Decided regions as they were shown to the first rater; those whose pixels are not known any more are left out."""
     wanted = {record.id for record in records}
-    patches: dict[int, tuple[Patch, Patch]] = {}
+    patches: dict[int, list[tuple[Patch, Patch]]] = {}
     for case_id in {record.case_id for record in records}:
         for row, before, after in project.changes(project.case(case_id)):
             if row in wanted:
-                patches[row] = before, after
+                patches.setdefault(row, []).append((before, after))
     regions = _regions(project, {record.run for record in records if record.run})
     return [
         item
         for record in records
-        if (item := _real_item(project, record, *patches[record.id], regions.get(record.region))) is not None
+        if (item := _real_item(project, record, *_joined(patches[record.id]), regions.get(record.region))) is not None
     ]
+
+
+def _joined(parts: Sequence[tuple[Patch, Patch]]) -> tuple[Patch, Patch]:
+    """Before and after of a row, whose parts have no pixel in common, as one patch each."""
+    if len(parts) == 1:
+        return parts[0]
+    box = around([before.box for before, _ in parts])
+    whole = tuple(Patch(box, np.zeros(box.shape, np.uint8), np.zeros(box.shape, np.uint8)) for _ in range(2))
+    for pair in parts:
+        for made, part in zip(whole, pair, strict=True):
+            place = part.box.within(box)
+            made.label[place], made.verified[place] = part.label, part.verified
+    return whole[0], whole[1]
 
 
 def _regions(project: Project, runs: set[str]) -> dict[str, tuple[str, Region]]:
@@ -184,7 +198,7 @@ def _real_item(
     if known is not None:
         run, region = known
         box = region.box
-        mask = project.run(run).read_map(record.case_id, "regions")[box.slices] == region.number
+        mask = project.run(run).read_map(record.case_id, "regions", box) == region.number
     elif record.action == Action.CONFIRM:
         return None  # what was painted reaches beyond the region
     else:
@@ -244,16 +258,14 @@ def first_result(project: Project, item: Item) -> NDArray[np.uint8]:
     first = item.facts["first"]
     if first != Action.CONFIRM:
         return proposed if first == Action.ACCEPT else label
-    for row, _, after in project.changes(project.case(item.case_id)):
-        if row == item.facts["row"] and item.box.is_inside(after.box):
-            return _cut(after, item.box)
+    found, known = label.copy(), False
+    for row, _, after in project.changes(project.case(item.case_id), item.box):
+        if row == item.facts["row"]:  # in parts, where it is large; between them the label stayed as it was
+            target, source = common(after.box, item.box)
+            found[target], known = after.label[source], True
+    if known:
+        return found
     raise ProjectDamagedError(
         f"Decision {item.facts['row']} that a second rater was asked about is not in the record; restore project.db "
         "from a backup."
     )
-
-
-def _cut(patch: Patch, box: Box) -> NDArray[np.uint8]:
-    """The part of a patch that lies in a box inside of it."""
-    inside = tuple(slice(a - b, c - b) for a, c, b in zip(box.start, box.stop, patch.box.start, strict=True))
-    return patch.label[inside]

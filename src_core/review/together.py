@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy as np
-    from numpy.typing import NDArray
 
     from src_core.data.scores import Region
-    from src_core.store.journal import Record
+    from src_core.review.region_parts import Pixels
+    from src_core.store.journal import Change, Record
     from src_core.store.project import Project
 
 MARK = "together"
@@ -28,7 +28,7 @@ MARK = "together"
 
 
 def accept_together(
-    project: Project, regions: Sequence[tuple[Region, NDArray[np.bool_], NDArray[np.uint8]]], run: str
+    project: Project, regions: Sequence[tuple[Region, Pixels[np.bool_], Pixels[np.uint8]]], run: str
 ) -> Record:
     """Accept the proposals of some regions of one image, a row each.
 
@@ -37,7 +37,7 @@ def accept_together(
     project : Project
         Open for writing.
     regions : sequence of (Region, mask, proposed)
-        At least one; mask (bool) and proposed (uint8) have the shape of the region's box.
+        At least one; mask (bool) and proposed (uint8) as of :func:`~src_core.review.decisions.accept`.
     run : str
         The run that proposed them.
 
@@ -54,8 +54,13 @@ def accept_together(
     mark, records = project.version()[0] + 1, []
     for region, mask, proposed in regions:
         change = decisions.accept(project, region, mask, proposed, run)  # of the label as the one before left it
-        records.append(project.commit(replace(change, scores={**change.scores, MARK: mark})))
-    return _summed(records)
+        records.append(project.commit(marked(change, mark)))
+    return summed(records)
+
+
+def marked(change: Change, mark: int) -> Change:
+    """A change with the number of the first row of those that it belongs to."""
+    return replace(change, scores={**change.scores, MARK: mark})
 
 
 def undo_together(project: Project, *, later: bool = False) -> Record | None:
@@ -90,14 +95,15 @@ def _turned(project: Project, turn: Callable[[], Record | None], stack: int) -> 
         record = turn()
         assert record is not None
         records.append(record)
-    return _summed(records) if records else None
+    return summed(records) if records else None
 
 
 def _mark(project: Project, row: int) -> float | str | None:
     return project.record(row).scores.get(MARK)
 
 
-def _summed(records: Sequence[Record]) -> Record:
+def summed(records: Sequence[Record]) -> Record:
+    """The last of some rows, with the box and the pixels of all."""
     boxes = [record.box for record in records if record.box is not None]
     box = around(boxes) if boxes else None
     return replace(records[-1], box=box, pixels=sum(record.pixels for record in records))

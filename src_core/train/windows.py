@@ -9,10 +9,11 @@ from math import prod
 from typing import TYPE_CHECKING
 
 import torch
+from monai.data.utils import dense_patch_slices
 from monai.inferers.utils import sliding_window_inference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -51,6 +52,57 @@ def in_windows(predict: Callable[[Tensor], Tensor], images_BIX: Tensor, window: 
     )
     assert isinstance(found, torch.Tensor)
     return found
+
+
+def planes_in_windows(
+    predict: Callable[[Tensor], Tensor],
+    read: Callable[[slice], Tensor],
+    sides: tuple[int, ...],
+    window: tuple[int, ...] | None,
+) -> Iterator[tuple[int, Tensor]]:
+    """As :func:`in_windows`, with no more in memory than what a row of windows covers.
+
+    Parameters
+    ----------
+    predict : callable
+    read : callable
+        Gives some planes of the image, ``(1, I, X)``, on the device.
+    sides : tuple of int
+        Of the image.
+    window : tuple of int or None
+
+    Yields
+    ------
+    first, values_1KX : int, Tensor
+        Finished planes, in order, and which of them is the first.
+    """
+    if window is None or all(side <= edge for side, edge in zip(sides, window, strict=True)):
+        yield 0, predict(read(slice(0, sides[0])))
+        return
+    roi = tuple(min(side, edge) for side, edge in zip(sides, window, strict=True))
+    steps = tuple(
+        side if side == edge else max(int(edge * (1 - OVERLAP)), 1) for side, edge in zip(sides, roi, strict=True)
+    )
+    rows: dict[int, list[tuple[slice, ...]]] = {}
+    for place in dense_patch_slices(sides, roi, steps):
+        rows.setdefault(place[0].start, []).append(place[1:])
+    starts = sorted(rows)
+    sums, left = None, None
+    for start, following in zip(starts, [*starts[1:], sides[0]], strict=True):
+        image_1IX = read(slice(start, start + roi[0]))
+        weights_X = _weights(roi, sides).to(image_1IX.device)
+        for place in rows[start]:
+            found_1KX = predict(image_1IX[:, :, :, *place]) * weights_X
+            if sums is None:
+                sums = found_1KX.new_zeros((1, found_1KX.shape[1] + 1, roi[0], *sides[1:]))
+                if left is not None:
+                    sums[:, :, : left.shape[2]] = left
+            sums[:, :-1, :, *place] += found_1KX
+            sums[:, -1:, :, *place] += weights_X
+        assert sums is not None
+        done = following - start
+        yield start, sums[:, :-1, :done] / sums[:, -1:, :done]
+        left, sums = sums[:, :, done:].clone(), None
 
 
 def _weights(roi: tuple[int, ...], sides: tuple[int, ...]) -> Tensor:

@@ -86,7 +86,7 @@ def refused(path, words, what="probabilities"):
 
 def test_what_is_no_place_of_scores(tmp_path):
     refused(tmp_path / "none", "There are no probabilities at")
-    refused(tmp_path, "holds no .npy, .npz, .png, .tif, .tiff files")
+    refused(tmp_path, ".nii.gz, .npy, .npz, .nrrd, .png, .tif, .tiff files")
     single = tmp_path / "one.npy"
     np.save(single, VALUES)
     refused(single, "are one file; expected a folder")

@@ -22,7 +22,8 @@ from src_core.review.agreement import agreement, cohens_kappa, dice_of, sentence
 from src_core.review.components import gathered
 from src_core.review.regions import MIN_PIXELS, REACH
 from src_core.review.second_rater import Answer, SecondRaterSession, Shown, sample_of, unfinished
-from src_core.review.second_sample import BAD, GOOD, REAL, draw
+from src_core.review.second_sample import BAD, GOOD, REAL, draw, first_result
+from src_core.store import chunks, pieces
 from src_core.store.project import Project
 from src_core.store.samples import WITHDRAWN
 from src_core.store.verify import problems_of
@@ -79,6 +80,24 @@ def test_when_the_run_was_scored_anew_the_record_tells_the_region(project):
     for item in items_of(project):
         for name in ("mask", "label", "proposed"):
             assert np.array_equal(getattr(item, name), getattr(before[item.region], name))
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Decisions on regions of more than 20 px go into the record in parts."""
+    monkeypatch.setattr(chunks, "_EDGES", {1: 64, 2: 4, 3: 4})
+    monkeypatch.setattr(pieces, "MOST", 20)
+
+
+def test_regions_that_were_decided_in_parts_are_shown_alike(small_pieces, project):
+    rows = project._db.execute("SELECT count(DISTINCT row) FROM piece").fetchone()[0]
+    assert rows == 6
+    draw(project, "bob", share=1, decoys=0)
+    painted = next(item for item in items_of(project) if item.facts["first"] == "confirm")
+    now = project.read_label(project.case(painted.case_id), painted.box)
+    assert np.array_equal(first_result(project, painted)[painted.mask], now[painted.mask])
+    assert (now[painted.mask] != painted.label[painted.mask]).any()
+    test_when_the_run_was_scored_anew_the_record_tells_the_region(project)
 
 
 @settings(deadline=None)

@@ -15,8 +15,10 @@ from src_core.data.case import IGNORE, NO_MASK, Box, MaskEncoding, Verified, kee
 from src_core.errors import InputError
 from src_core.review import decisions
 from src_core.review.queue import ReviewQueue
+from src_core.review.region_parts import pixels_of, values_in
 from src_core.review.regions import REACH, find_regions, image_score
 from src_core.review.stopping import StopEstimator
+from src_core.store import chunks, pieces
 from src_core.store.create import NewCase, build_project
 from src_core.store.export import export, without_label
 from src_core.store.project import Project
@@ -264,6 +266,36 @@ def test_first_labels_teach_as_confirmed_ones_do(project):
     kinds = np.array([2, 2, 2, 5, 0], np.uint8)
     keep_what_teaches(project.case("a"), label, kinds)
     assert kinds.tolist() == [2, 2, 0, 0, 0]
+
+
+# ------------------------------------------------------------------ from the maps of a run
+
+
+def test_the_pixels_of_a_run_are_read_in_parts_as_whole(project, monkeypatch):
+    run = project.run()
+    asked_of, mask, proposed = hand(project)
+    small_ = pixels_of(run, asked_of)
+    monkeypatch.setattr(pieces, "MOST", 200)
+    large = pixels_of(run, asked_of)
+    assert [callable(each) for each in (*small_, *large)] == [False, False, True, True]
+    part = Box((8, 8), (20, 31))
+    for values in (small_, large):
+        assert np.array_equal(values_in(values[0], asked_of.box, part), mask[part.slices])
+        assert np.array_equal(values_in(values[1], asked_of.box, part), proposed[part.slices])
+
+
+def test_scores_that_are_replaced_meanwhile_stop_an_answer(project, monkeypatch):
+    monkeypatch.setattr(pieces, "MOST", 200)
+    monkeypatch.setattr(chunks, "_EDGES", {1: 64, 2: 8, 3: 4})
+    run, (asked_of, _, _) = project.run(), hand(project)
+    change = decisions.accept(project, asked_of, *pixels_of(run, asked_of))
+    rows = project.version()[0]
+    write_scores(project)
+    with pytest.raises(InputError, match="New scores have replaced those that b#"):
+        project.commit(change)
+    assert project.version()[0] == rows
+    assert (project.read_label(project.case("b")) == IGNORE).all()
+    assert problems_of(project) == []
 
 
 # ------------------------------------------------------------------ what follows

@@ -32,6 +32,8 @@ from src_core.worker.states import WorkerState
 from tests.conftest import CLASSES
 
 PATIENCE = 240
+GRACE = 5.0
+ZOMBIE = "a zombie"
 MEMORY = Path("/dev/shm")
 OWNER = re.compile(r"(?<![0-9a-z])\d{1,7}(?![0-9a-z])")
 SETTINGS = {
@@ -119,13 +121,31 @@ class Ordeal:
         time.sleep(self.random.random() * 0.2)  # at any moment of an epoch
         pid, self.slowest = self.client.pid, 0.0
         words, works = getattr(self, "_" + kind.replace(" ", "_"))(pid)
-        alive = {self.client.pid} if self.client.pid else set()
-        left = {child.pid for child in psutil.Process().children(recursive=True)} - alive
-        zombies = [p.pid for p in psutil.Process().children() if p.status() == psutil.STATUS_ZOMBIE]
+        left = self.leftovers()
         return {
-            "fault": kind, "said": words, "works": works, "left": sorted(left), "zombies": zombies,
+            "fault": kind, "said": words, "works": works, "left": [name for name in left if name != ZOMBIE],
+            "zombies": [name for name in left if name == ZOMBIE],
             "slowest_poll": self.slowest, "shared_memory": sorted(shared_memory() - self.shared),
         }  # fmt: skip
+
+    def leftovers(self) -> list[str]:
+        """Processes below this one that are not at work, after a while in which they may still end."""
+        deadline = time.monotonic() + GRACE
+        while (found := self.strangers()) and time.monotonic() < deadline:
+            self.poll()
+            time.sleep(0.05)
+        return found
+
+    def strangers(self) -> list[str]:
+        """Command lines of what runs below this process beside the worker and its own children, and zombies."""
+        found = []
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.status() == psutil.STATUS_ZOMBIE:
+                    found.append(ZOMBIE)
+                elif self.client.pid not in {child.pid, *(parent.pid for parent in child.parents())}:
+                    found.append(" ".join(child.cmdline()[-3:]))
+        return found
 
     def _kill(self, pid: int) -> tuple[str, bool]:
         os.kill(pid, signal.SIGKILL)
@@ -172,10 +192,12 @@ class Ordeal:
         return self._spoiled(pid, damage)
 
     def _spoiled(self, pid: int, spoil) -> tuple[str, bool]:
+        run = self.client.run
+        checkpoint = self.path / "runs" / run / CHECKPOINT
+        self.until(checkpoint.exists)  # it is written after the first epoch was told
         os.kill(pid, signal.SIGKILL)
         self.ended()
-        run = self.client.run
-        spoil(self.path / "runs" / run / CHECKPOINT)
+        spoil(checkpoint)
         self.run(run)
         words = self.client.error
         right = self.client.state is WorkerState.FAILED and "train a new run" in words and f"run {run}" in words
