@@ -56,7 +56,7 @@ def test_it_is_recorded_between_two_threads_and_shown_at_last(opened):
     assert controller.state.message.text == f"Marking the whole of {case.name} as right…"
     assert controller.project.history() == []
     controller.verify_image()  # once more while it is worked on
-    assert controller.state.message.text == f"{case.name} is still being marked; wait for it."
+    assert controller.state.message.text == f"{case.name} is still being worked on; wait for it."
     threads.finish()
     assert controller.project.history(1)[0].action == "verify_image"
     assert controller.project.version() == (1, 0)
