@@ -222,7 +222,10 @@ def rounds(project: Path, folder: Path, seed: int) -> Rows:
             todo = [region for region in run.regions() if region.id not in decided]
             todo = todo[:ROUND] if number < ROUNDS - 1 else todo
             annotator = SimulatedAnnotator(work, run, truth, rng=np.random.default_rng(number))
-            found += [asdict(progress) for progress in annotator.review(todo)]
+            before = dict.fromkeys(("regions", *COUNTED), 0) if not found else found[-1]
+            for progress in annotator.review(todo):
+                row = asdict(progress)
+                found.append(row | {name: row[name] + before[name] for name in ("regions", *COUNTED)})
     return {name: [row[name] for row in found] for name in found[0]}
 
 
