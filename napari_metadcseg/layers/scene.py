@@ -12,7 +12,7 @@ from napari_metadcseg.layers.edited import IMAGE, LABEL, PROPOSAL, EditedLabel
 from napari_metadcseg.layers.overlays import OVERLAYS, REGION_COLORS, Overlay
 from napari_metadcseg.layers.pixels import WholePixels, give
 from napari_metadcseg.layers.turns import Turns
-from napari_metadcseg.layers.view import look_closely
+from napari_metadcseg.layers.view import look_at
 from src_core.errors import MetaDCSegError
 from src_core.store.levels import is_large
 
@@ -156,7 +156,7 @@ class Scene(EditedLabel):
         self._show_overlays()
         self._show_proposal()
         for layer in self._ours.values():
-            volumes.place(layer, case)
+            volumes.place(layer, volumes.grid_of(case))
         volumes.cut_as_it_lies(self.viewer, case)
         self.viewer.layers.selection.active = self._ours[LABEL]
         if first or self.controller.state.review.region is None:
@@ -236,15 +236,14 @@ class Scene(EditedLabel):
         if self._alive(REGION):
             self._ours[REGION].data = mask
             looks.recolor(self._ours[REGION], color)
-            volumes.place(self._ours[REGION], case)
-            self._ours[REGION].scale, self._ours[REGION].translate = size, corner
-            self._ours[REGION].visible = True
+            volumes.place(self._ours[REGION], {**volumes.grid_of(case), "scale": size, "translate": corner})
+            if not self._ours[REGION].visible:
+                self._ours[REGION].visible = True
         else:
             grid = {**self._grid, "scale": size, "translate": corner}
             self._ours[REGION] = looks.add_region(self.viewer, mask, color, REGION, **grid)
         self._go_to_region()
-        look = look_closely if self.frame is not None else volumes.look_at
-        look(self.viewer, region.box, case)
+        look_at(self.viewer, region.box, case)
 
     def _reload_trust(self, box: Box | None) -> None:
         if self._pixels is not None and self._pixels.large:

@@ -38,10 +38,10 @@ def _unit(case: CaseInfo) -> str:
     return UNITS.get(case.unit, case.unit)
 
 
-def place(layer: Any, case: CaseInfo) -> None:
-    """Give a layer the spacing and unit of an image."""
-    for name, value in grid_of(case).items():
-        if name != "scale" or tuple(layer.scale) != tuple(value):  # napari would draw it again
+def place(layer: Any, grid: dict[str, Any]) -> None:
+    """Tell a layer where its pixels lie, as :func:`grid_of` says; napari would draw again what it is told twice."""
+    for name, value in grid.items():
+        if tuple(getattr(layer, name)) != tuple(value):
             setattr(layer, name, value)
 
 
@@ -81,19 +81,16 @@ def go_to_slice(viewer: napari.Viewer, case: CaseInfo, at: int) -> None:
     viewer.dims.set_point(axis, at * case.spacing[axis])
 
 
-def look_at(viewer: napari.Viewer, box: Box, case: CaseInfo) -> None:
-    """Move the view so that a box takes about a third of it.
+def look_at_body(viewer: napari.Viewer, box: Box, case: CaseInfo) -> None:
+    """In 3-D move the view so that a box takes about a third of it, as the person has turned it.
 
-    The whole image is fitted first: napari tells the size of its canvas only by the zoom that results.
+    The whole volume is fitted first: napari alone knows how large it is as it is turned.
     """
     angles = viewer.scene.camera.angles
     viewer.reset_view()
-    seen = viewer.dims.displayed
     edges = [max(edge, LEAST_EXTENT) for edge in box.shape]
-    closer = min(case.shape[axis] / edges[axis] for axis in seen) / 3
+    closer = min(case.shape[axis] / edges[axis] for axis in viewer.dims.displayed) / 3
     middle = [s * (a + b - 1) / 2 for a, b, s in zip(box.start, box.stop, case.spacing, strict=True)]
     viewer.scene.camera.zoom *= max(closer, 1.0)
-    center = [middle[axis] for axis in seen]
-    viewer.scene.camera.center = (0.0,) * (3 - len(center)) + tuple(center)
-    if len(seen) == 3:  # as the person has turned it
-        viewer.scene.camera.angles = angles
+    viewer.scene.camera.center = tuple(middle[axis] for axis in viewer.dims.displayed)
+    viewer.scene.camera.angles = angles
