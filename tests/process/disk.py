@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -15,6 +16,9 @@ Key = tuple[int, int]
 
 SHARED = "-shm"
 """End of the name of SQLite's shared memory, which no power cut leaves."""
+
+TRIES = 20
+"""So often a folder is looked through anew that changes meanwhile."""
 
 
 class Disk:
@@ -91,7 +95,7 @@ class Disk:
         except BlockingIOError:
             pass
         for mode in ("strict", "names", "masks"):
-            files = self._strict(self._key(self.folder), Path()) if mode == "strict" else self._now(mode)
+            files = self._strict(self._key(self.folder), Path()) if mode == "strict" else self._settled(mode)
             if files != self.last.get(mode):
                 self.last[mode] = files
                 self._write(self.images / f"{self.number:04d}.{mode}.{self.said}", files)
@@ -109,6 +113,13 @@ class Disk:
             else:
                 found[place / name] = self.contents.get(key, b"")
         return found
+
+    def _settled(self, mode: str) -> dict[Path, bytes | None]:
+        """What is there now; other threads go on meanwhile, and may rename what has just been listed."""
+        for _ in range(TRIES):
+            with contextlib.suppress(FileNotFoundError):
+                return self._now(mode)
+        return self._now(mode)
 
     def _now(self, mode: str) -> dict[Path, bytes | None]:
         found: dict[Path, bytes | None] = {}

@@ -98,6 +98,8 @@ class Ordeal:
     def run(self, run: str | None = None) -> None:
         """Start, or go on with a run, until it has trained an epoch or ended."""
         self.heard = []
+        if run is None:  # those before would fill the file system in the end
+            shutil.rmtree(self.path / "runs", ignore_errors=True)
         environment = {"FAULTY_MEMORY": str(self.flag)}
         settings = preset("quick", **SETTINGS)
         self.client.start(self.path, settings, run=run, resume=run is not None, environment=environment)
