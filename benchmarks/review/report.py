@@ -21,7 +21,7 @@ NAMES = {
     "random": "random, mean of 20",
     "truth": "best possible",
     "images": "decisions when what can be accepted of an image is accepted together",
-    "rounds": "trust, trained anew after each 50",
+    "rounds": "trust, trained anew after 50 and after 100",
 }
 
 
