@@ -3,9 +3,9 @@
     python benchmarks/big/run.py --side 4000 --side 8000 --folder /tmp/big [--tiles 40]
 
 makes ``slide-SIDE/slide.ome.zarr`` (RGB, with labels beside it, written a row of chunks at a time) where it is not
-there yet, and prints a table. Scoring is of a network of the standard width that has taken one step: what it says does not
-here. The bare network is timed within the same run, over the same tiles: what is left is reading, maps, regions and
-writing. ``--tiles`` stops scoring after so many tiles.
+there yet, and prints a table. Scoring is of a network of the standard width that has taken one step, as what it says
+does not matter here. The bare network is timed within the same run, over the same tiles: what is left is reading, maps,
+regions and writing. ``--tiles`` stops scoring after so many tiles.
 """
 
 from __future__ import annotations
