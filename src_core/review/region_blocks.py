@@ -109,7 +109,6 @@ class RegionBlocks:
     _groups: dict[int, Group] = field(default_factory=dict)
     _joined: dict[int, int] = field(default_factory=dict)
     _last: int = 0
-    _row: tuple[int, int] = (-1, -1)
     _above: _Edge | None = None
     _top: _Edge | None = None
     _bottom: _Edge | None = None
@@ -226,7 +225,7 @@ class RegionBlocks:
     def _join_row(self, box: Box, placed: NDArray[np.int64], pairs: NDArray[np.int32]) -> None:
         width = self.case.shape[1]
         if box.start[1] == 0:
-            self._row, self._left = (box.start[0], box.stop[0]), None
+            self._left = None
             self._top, self._bottom = _Edge.empty(width), _Edge.empty(width)
         assert self._top is not None
         assert self._bottom is not None
