@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from src_core.data.slices import Sides, slice_axis
 from src_core.errors import InputError, PairingError
 from src_core.infer.predict_tiles import TiledPrediction
-from src_core.infer.predict_volumes import LARGE, VolumePrediction
+from src_core.infer.predict_volumes import VolumePrediction
 from src_core.infer.score import ZOOMS
 from src_core.io.formats import usual_format, write_new
 from src_core.io.lazy import LAZY_FROM, LazyArray
@@ -21,6 +20,7 @@ from src_core.store.run_lookup import find_model
 from src_core.train import checkpoint
 from src_core.train.device import choose_device
 from src_core.train.views import teacher_probabilities
+from src_core.train.volume_parts import is_large
 from src_core.train.working import enlarged, slabs
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _write_mask(target: Path, predictor: Predictor, picture: Picture, classes: t
 
 def _in_parts(predictor: Predictor, picture: Picture, spacing: tuple[float, ...]) -> VolumePrediction | None:
     """A volume that is too large to be worked on whole; None for others, and for images."""
-    large = isinstance(picture.pixels, LazyArray) or prod(picture.shape) > LARGE
+    large = isinstance(picture.pixels, LazyArray) or is_large(picture.shape)
     if len(spacing) != 3 or not large:
         return None
     return predictor.in_parts(lambda box: picture.pixels[box.slices], Sides(picture.shape, spacing))

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 
 from src_core.data.case import Box, around
-from src_core.data.slices import slice_axis
 from src_core.errors import storage_errors
 from src_core.io.lazy import LazyArray
 from src_core.store.chunks import chunk_shape, new_array
 from src_core.train.augment import sample
 from src_core.train.dimensions import NEIGHBOURS
-from src_core.train.parts import intensities_of_parts, needed, resized_planes, spans
+from src_core.train.parts import needed, spans
+from src_core.train.volume_parts import VolumeReader, slab
 from src_core.train.windows import planes_in_windows
-from src_core.train.working import SLAB_VOXELS, normalise, resize_image
+from src_core.train.working import SLAB_VOXELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,12 +38,6 @@ if TYPE_CHECKING:
     from src_core.train.working import Working
 
     Ask = Callable[[torch.Tensor], torch.Tensor]
-
-LARGE = 2**25
-"""Volumes of more voxels are worked on in parts, and those that are read box by box."""
-
-AT_ONCE = 2**24
-"""About so many voxels are read at a time."""
 
 
 class VolumePrediction:
@@ -73,34 +67,25 @@ class VolumePrediction:
         working: Working,
         window: tuple[int, ...] | None,
     ) -> None:
-        self._ask, self._at_size, self._read, self._grid = ask, at_size, read, grid
+        self._ask, self._at_size, self._grid = ask, at_size, grid
         self.shape = tuple(grid.shape)
         self._working, self._window = working, window
-        self._axis = slice_axis(grid) if working.cuts(grid) else 0
+        self._reader = VolumeReader(read, grid, working)
+        self._axis = self._reader.axis
         self._sides = tuple(edge for axis, edge in enumerate(self.shape) if axis != self._axis)
-        self._intensities = working.intensities or intensities_of_parts(self._parts)
 
     def __iter__(self) -> Iterator[tuple[Box, NDArray[np.float32]]]:
         """Parts of the volume, in order across its slices, with the probability of each class, ``(C, X)``."""
         return self._slices() if self._working.cuts(self._grid) else self._slabs()
 
     def _box(self, span: slice) -> Box:
-        start, stop = [0] * 3, list(self.shape)
-        start[self._axis], stop[self._axis] = span.start, span.stop
-        return Box(tuple(start), tuple(stop))
-
-    def _parts(self) -> Iterator[NDArray[Any]]:
-        at_once = max(AT_ONCE // prod(self._sides), 1)
-        return (self._read(self._box(span)) for span in spans(self.shape[self._axis], at_once))
-
-    def _normalised(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        return normalise(values, self._working.channels, 3, self._intensities)
+        return slab(self.shape, self._axis, span)
 
     # ---------------------------------------------------------------- slice by slice
 
     def _slices(self) -> Iterator[tuple[Box, NDArray[np.float32]]]:
         reach = NEIGHBOURS if self._working.dimensions == "2.5d" else 0
-        coming = self._resized()
+        coming = self._reader.slices()
         last = next(coming)
         beside = deque([last] * (reach + 1), 2 * reach + 1)
         for _ in range(reach):
@@ -111,13 +96,6 @@ class VolumePrediction:
             yield self._box(slice(at, at + 1)), np.expand_dims(found, self._axis + 1)
             last = next(coming, last)
             beside.append(last)
-
-    def _resized(self) -> Iterator[NDArray[np.float32]]:
-        """Slices at working resolution, ``(I, X)``, one after the other."""
-        shape = self._working.shape(self._grid)[1:]
-        for values in self._parts():
-            for each in np.moveaxis(self._normalised(values), self._axis + 1, 0):
-                yield resize_image(np.ascontiguousarray(each), shape)
 
     # ---------------------------------------------------------------- window by window
 
@@ -136,15 +114,7 @@ class VolumePrediction:
 
     def _planes(self, planes: slice) -> torch.Tensor:
         """Some planes of the volume at working resolution, ``(1, I, X)``."""
-        wanted = self._working.shape(self._grid)
-        at_once = int(AT_ONCE * wanted[0] / prod(self.shape))
-        found = []
-        for span in spans(planes.stop - planes.start, at_once):
-            part = slice(span.start + planes.start, span.stop + planes.start)
-            source = needed(self.shape, wanted, part)
-            values = self._normalised(self._read(self._box(source)))
-            found.append(resized_planes(values, source.start, self.shape, wanted, part))
-        return torch.from_numpy(np.concatenate(found, axis=1))[None]
+        return torch.from_numpy(self._reader.planes(planes))[None]
 
     def _enlarged(self, held_1CX: torch.Tensor, start: int, rows: slice) -> NDArray[np.float32]:
         """Some slices at the volume's own size, from planes that begin with ``start``."""

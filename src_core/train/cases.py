@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from src_core.data.case import Verified, keep_what_teaches
+from src_core.data.case import Box, Verified, keep_what_teaches
 from src_core.errors import TrainingError
 from src_core.train.dimensions import working_spacing
 from src_core.train.tile_pool import choose_tiles
 from src_core.train.tile_reader import TileReader
+from src_core.train.volume_parts import VolumeReader, is_large, labels_in_parts
 from src_core.train.working import Working
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from src_core.data.case import CaseInfo
     from src_core.store.project import Project
@@ -274,8 +277,11 @@ class WorkingSet(CaseSet):
     def _load(self, case: CaseInfo) -> list[WorkCase]:
         if self.tiling is not None and self.tiling.cuts(case):
             return self._load_tiles(case)
-        images = self.working.images(case, self._project.read_image(case))
-        given = torch.from_numpy(self.working.labels(case, self._project.read_given(case)))
+        if is_large(case.shape):
+            images = VolumeReader(lambda box: self._project.read_image(case, box), case, self.working).images()
+        else:
+            images = self.working.images(case, self._project.read_image(case))
+        (given,) = map(torch.from_numpy, self._at_work(case, lambda box: (self._project.read_given(case, box),)))
         label, verified = self._labels(case)
         if not self.working.cuts(case):
             return [WorkCase(case, images[0], label, given, verified)]
@@ -283,9 +289,15 @@ class WorkingSet(CaseSet):
         return [WorkCase(case, *each, at=at) for at, each in parts]
 
     def _labels(self, case: CaseInfo) -> tuple[torch.Tensor, torch.Tensor]:
-        label, verified = (self.working.labels(case, values) for values in self._project.read_labels(case))
+        label, verified = self._at_work(case, lambda box: self._project.read_labels(case, box))
         keep_what_teaches(case, label, verified)
         return torch.from_numpy(label), torch.from_numpy(verified)
+
+    def _at_work(self, case: CaseInfo, read: Callable[[Box], tuple[NDArray[np.uint8], ...]]) -> list[NDArray[np.uint8]]:
+        """Labels at working resolution; those of a large volume are read in parts."""
+        if is_large(case.shape):
+            return labels_in_parts(read, case, self.working)
+        return [self.working.labels(case, values) for values in read(Box.whole(case.shape))]
 
     def refresh(self) -> bool:
         """Read labels and verified masks again if the project has changed since, and images that were added.

@@ -73,11 +73,13 @@ def resize_labels(labels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[
     """Resample by the nearest pixel centre."""
     if labels.shape == shape:
         return np.array(labels)
-    places = (
-        np.minimum(((np.arange(n) + 0.5) * old / n).astype(np.intp), old - 1)
-        for n, old in zip(shape, labels.shape, strict=True)
-    )
+    places = (nearest(old, n) for n, old in zip(shape, labels.shape, strict=True))
     return np.ascontiguousarray(labels[np.ix_(*places)])
+
+
+def nearest(old: int, n: int) -> NDArray[np.intp]:
+    """Where along a side of ``old`` px the centres of ``n`` px lie that take its place."""
+    return np.minimum(((np.arange(n) + 0.5) * old / n).astype(np.intp), old - 1)
 
 
 def neighbourhoods(volume_ZIX: NDArray[np.float32], reach: int) -> list[torch.Tensor]:
@@ -86,8 +88,13 @@ def neighbourhoods(volume_ZIX: NDArray[np.float32], reach: int) -> list[torch.Te
     They share the memory of one volume.
     """
     padded = np.pad(volume_ZIX, ((reach, reach), *((0, 0),) * (volume_ZIX.ndim - 1)), mode="edge")
-    padded_ZIX = torch.from_numpy(np.ascontiguousarray(padded))
-    return [padded_ZIX[at : at + 2 * reach + 1].flatten(0, 1) for at in range(len(volume_ZIX))]
+    return overlapping(np.ascontiguousarray(padded), reach)
+
+
+def overlapping(padded: NDArray[np.float32], reach: int) -> list[torch.Tensor]:
+    """The same of a volume that has ``reach`` slices more at both ends."""
+    padded_ZIX = torch.from_numpy(padded)
+    return [padded_ZIX[at : at + 2 * reach + 1].flatten(0, 1) for at in range(len(padded) - 2 * reach)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from src_core.infer.predict import Predictor
 from src_core.infer.predict_volumes import VolumePrediction
 from src_core.io import lazy
 from src_core.io.sources import open_image
+from src_core.train import volume_parts
 from src_core.train.intensities import Intensities
 from src_core.train.parts import intensities_of_parts, needed, resized_planes, spans
 from src_core.train.windows import in_windows, planes_in_windows
@@ -165,7 +166,7 @@ HOW = [
 @pytest.fixture
 def few(monkeypatch):
     """Little is read, and little is made, at a time."""
-    monkeypatch.setattr(predict_volumes, "AT_ONCE", 2000)
+    monkeypatch.setattr(volume_parts, "AT_ONCE", 2000)
     monkeypatch.setattr(predict_volumes, "SLAB_VOXELS", 2000)
     monkeypatch.setattr("src_core.train.working.SLAB_VOXELS", 2000)
 
@@ -228,7 +229,7 @@ def test_a_full_disk_leaves_nothing(few, tmp_path, monkeypatch):
 
 def test_memory_does_not_follow_the_number_of_slices(tmp_path, monkeypatch):
     """A model that costs nothing, so that what is counted is what is read, scaled, resized and kept."""
-    monkeypatch.setattr(predict_volumes, "AT_ONCE", 2**18)
+    monkeypatch.setattr(volume_parts, "AT_ONCE", 2**18)
     peaks = []
     for depth in (128, 384):
         grid = Sides((depth, 256, 256), (2.0, 1.0, 1.0))
