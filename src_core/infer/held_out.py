@@ -16,7 +16,7 @@ from src_core.review.run_comparison import compare_runs
 from src_core.store.run_choice import Comparison, choose, write_comparison
 from src_core.store.runs import HELD_OUT
 from src_core.train.views import teacher_probabilities
-from src_core.train.working import resize_labels
+from src_core.train.working import nearest, resize_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,26 +60,44 @@ class HeldOut:
         maps : dict of name to array, uint8, (X)
             At the size of the image.
         """
+        by, twin = self.network(members)
+        if twin is None:
+            return by, {}
+        case = self._learner.data.cases[members[0]]
+        edge = case.info.shape[0 if case.at is None else slice_axis(case.info)]
+        return by, {HELD_OUT: self.part(twin, members, slice(0, edge), self.known(twin, members))}
+
+    def network(self, members: Sequence[int]) -> tuple[str, Learner | None]:
+        """The same, with the network that is to be asked for that map instead of the map; None where there is none."""
         cases = self._learner.data.cases
         verified = [index for index in members if cases[index].verified_pixels]
         for half, twin in zip(self._learner.folds, self._learner.twins, strict=True):
             if verified and half.issuperset(verified):
-                return HELD_OUT, {HELD_OUT: self._labels(twin, members)}
+                return HELD_OUT, twin
         fresh = self._learned is not None and cases[members[0]].info.id not in self._learned and not verified
-        return ("proposed" if fresh else ""), {}
+        return ("proposed" if fresh else ""), None
 
-    def _labels(self, twin: Learner, members: Sequence[int]) -> NDArray[np.uint8]:
-        cases = self._learner.data.cases
-        info = cases[members[0]].info
-        found = np.zeros(info.shape, dtype=np.uint8)
-        for index in members:
-            case = cases[index]
-            image_1IX = case.image_IX[None].to(self._learner.device)
-            teacher_1CX = teacher_probabilities(twin.teacher, image_1IX, self._learner.window)
-            labels_X = teacher_1CX[0].argmax(0).cpu().numpy().astype(np.uint8)
-            place = () if case.at is None else (slice(None),) * slice_axis(info) + (case.at,)
-            found[place] = resize_labels(labels_X, found[place].shape)
-        return found
+    def known(self, twin: Learner, members: Sequence[int]) -> NDArray[np.uint8] | None:
+        """Labels of a case at working resolution; None where its slices are cases, which are asked one by one."""
+        return None if self._learner.data.cases[members[0]].at is not None else self._asked(twin, members[0])
+
+    def part(
+        self, twin: Learner, members: Sequence[int], span: slice, known_X: NDArray[np.uint8] | None
+    ) -> NDArray[np.uint8]:
+        """Labels of a case at its own size, some rows or slices of it; ``known_X`` as of :meth:`known`."""
+        info = self._learner.data.cases[members[0]].info
+        if known_X is not None:
+            rows = nearest(len(known_X), info.shape[0])[span]
+            return resize_labels(known_X[rows], (len(rows), *info.shape[1:]))
+        axis = slice_axis(info)
+        sides = tuple(edge for other, edge in enumerate(info.shape) if other != axis)
+        return np.stack([resize_labels(self._asked(twin, index), sides) for index in members[span]], axis=axis)
+
+    def _asked(self, twin: Learner, index: int) -> NDArray[np.uint8]:
+        image_1IX = self._learner.data.cases[index].image_IX[None].to(self._learner.device)
+        teacher_1CX = teacher_probabilities(twin.teacher, image_1IX, self._learner.window)
+        labels_X: NDArray[np.uint8] = teacher_1CX[0].argmax(0).cpu().numpy().astype(np.uint8)
+        return labels_X
 
 
 def compare_with_reviewed(project: Project, run: Run) -> Comparison | None:

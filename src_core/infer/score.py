@@ -1,7 +1,8 @@
 """Score maps of every image with a trained run, and what follows from them: suspect regions, ranked images.
 
 A volume is scored as it was learned, slice by slice or window by window, and always has maps and regions of its own
-three axes. No more than one volume's maps are in memory at a time.
+three axes. No more than one volume's maps are in memory at a time; of a large one some slices of them
+(:mod:`~src_core.infer.score_volumes`).
 
 Shape suffixes: C classes, K maps, X space axes at working resolution; the maps that are written have the size of the
 image.
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import fields
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,10 +21,11 @@ from torch import Tensor
 from src_core.config import TrainingSettings
 from src_core.data.case import IGNORE, is_verified
 from src_core.data.slices import slice_axis
-from src_core.infer.held_out import HeldOut, compare_with_reviewed
+from src_core.infer.collect import InParts, ScoredCase, collect
+from src_core.infer.held_out import HeldOut
 from src_core.infer.maps import Maps, Opinion
 from src_core.infer.score_tiles import TiledScoring
-from src_core.messages import Message
+from src_core.infer.score_volumes import VolumeScoring
 from src_core.meta.judge import Scale
 from src_core.meta.weights import log_posterior, pixel_weights, probability_of
 from src_core.review.regions import find_regions, image_score
@@ -36,17 +37,18 @@ from src_core.train.cases import WorkCase, grouped
 from src_core.train.device import choose_device
 from src_core.train.learner import Learner
 from src_core.train.views import teacher_prediction
+from src_core.train.volume_parts import is_large
 from src_core.train.windows import covering, in_windows
 from src_core.train.working import slabs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from src_core.data.scores import ImageScore, Region
     from src_core.infer.maps import Place
+    from src_core.messages import Message
     from src_core.store.runs import Run, ScoreWriter
     from src_core.train.cases import WorkCase
     from src_core.train.control import Control
@@ -144,15 +146,50 @@ class Scorer:
         label, verified : array, uint8, (H, W) or (Z, H, W)
             Current label and how it was verified, at the image's own size.
         """
+        case = self.cases[members[0]]
+        edge = label.shape[0 if case.at is None else slice_axis(case.info)]
+        return self.part(members, slice(0, edge), label, verified, self.known(members))
+
+    def known(self, members: Sequence[int]) -> Opinion | None:
+        """What is known of a case at working resolution; None where its slices are cases, asked one by one."""
         self.begin()
-        found = Maps.empty(label.shape)
-        for index in members:
-            opinion, at = self._opinion(index), self.cases[index].at
-            place: Place = () if at is None else (slice(None),) * slice_axis(self.cases[index].info) + (at,)
+        return None if self.cases[members[0]].at is not None else self._opinion(members[0])
+
+    def part(
+        self,
+        members: Sequence[int],
+        span: slice,
+        label: NDArray[np.uint8],
+        verified: NDArray[np.uint8],
+        known: Opinion | None,
+    ) -> Maps:
+        """Score some slices of a volume, or some rows of an image.
+
+        Parameters
+        ----------
+        members : sequence of int
+            As of :meth:`maps`, of all of it.
+        span : slice
+        label, verified : array, uint8
+            Of these slices.
+        known : Opinion or None
+            As of :meth:`known`.
+        """
+        self.begin()
+        found, size = Maps.empty(label.shape), self.cases[members[0]].info.shape
+        if known is not None:
+            for rows in slabs(size, span):
+                inside = slice(rows.start - span.start, rows.stop - span.start)
+                part = self.at_full_size(known.at_size(size, rows), label[inside], verified[inside])
+                found.fill((), inside, part)
+            return found
+        axis = slice_axis(self.cases[members[0]].info)
+        for at, index in enumerate(members[span]):
+            place: Place = (slice(None),) * axis + (at,)
             size = label[place].shape
-            for rows in slabs(size):
-                part = self.at_full_size(opinion.at_size(size, rows), label[place][rows], verified[place][rows])
-                found.fill(place, rows, part)
+            all_, opinion = slice(0, size[0]), self._opinion(index)
+            part = self.at_full_size(opinion.at_size(size, all_), label[place], verified[place])
+            found.fill(place, all_, part)
         return found
 
     def _opinion(self, index: int) -> Opinion:
@@ -249,16 +286,17 @@ def score_run(
         made_by = model_of(run, quick=quick)
         kept = frozenset() if everything else to_keep(run, made_by, project.cases)
         scorer = RunScorer(project, run, device=device, quick=quick, kept=kept)
+        update = ScoreUpdate(run, made_by, kept)
         scored = (scorer.score(project, position) for position in range(scorer.count))
         return collect(
             project,
             run,
-            ScoreUpdate(run, made_by, kept),
+            update,
             scored,
             scorer.count,
             listener=listener,
             control=control,
-            tiles=scorer.tiles,
+            large=scorer.large(project, update),
         )
 
 
@@ -266,17 +304,6 @@ def model_of(run: Run, *, quick: bool = False) -> dict[str, int | bool]:
     """What tells the model of a run at this moment from what it was before, for :class:`ScoreUpdate`."""
     header = checkpoint.read_header(run.path)
     return {"epoch": int(header["epoch"]), "steps": int(header["steps"]), "quick": quick}
-
-
-class ScoredCase(NamedTuple):
-    """All that is written of one image or volume; ``position`` is its place among them."""
-
-    position: int
-    case_id: int
-    maps: dict[str, NDArray[Any]]
-    held_out: str
-    regions: list[Region]
-    quality: ImageScore
 
 
 class RunScorer:
@@ -297,7 +324,7 @@ class RunScorer:
     ----------
     data : WorkingSet
     count : int
-        Images and volumes there are to score, but those that are cut into tiles.
+        Images and volumes there are to score, but those that are scored in parts.
     """
 
     def __init__(
@@ -312,13 +339,16 @@ class RunScorer:
         self._held_out = HeldOut(learner, checkpoint.learned_cases(header))
         self._kept = frozenset(kept)
         whole = (i for i, case in enumerate(data.cases) if case.tile is None and case.info.id not in self._kept)
-        self._volumes = grouped(whole, data.groups)
+        volumes = grouped(whole, data.groups)
+        self._volumes = [members for members in volumes if not is_large(data.cases[members[0]].info.shape)]
+        self._large = [members for members in volumes if is_large(data.cases[members[0]].info.shape)]
         self.count = len(self._volumes)
 
-    def tiles(self, project: Project, writer: ScoreWriter) -> TiledScoring:
-        """The scoring of images that are cut into tiles, which are written as they are made."""
+    def large(self, project: Project, writer: ScoreWriter) -> tuple[InParts, ...]:
+        """The scoring of large volumes, and of images that are cut into tiles, which are written as they are made."""
         self.scorer.begin()
-        return TiledScoring(project, self.scorer, self.data, writer, self._kept)
+        volumes = VolumeScoring(project, self.scorer, writer, self._held_out, self._large)
+        return volumes, TiledScoring(project, self.scorer, self.data, writer, self._kept)
 
     def score(self, project: Project, position: int) -> ScoredCase:
         """Score one image or volume against its labels of this moment."""
@@ -333,58 +363,3 @@ class RunScorer:
         written = {field.name: getattr(maps, field.name) for field in fields(maps)}
         quality = image_score(info, numbers=numbers, row=row, **shown)
         return ScoredCase(position, info.id, {**unlearned, **written, "regions": numbers}, by, regions, quality)
-
-
-def collect(
-    project: Project,
-    run: Run,
-    writer: ScoreUpdate,
-    scored: Iterable[ScoredCase],
-    count: int,
-    *,
-    listener: Callable[[Message], None],
-    control: Control | None = None,
-    tiles: Callable[[Project, ScoreWriter], TiledScoring] | None = None,
-) -> int:
-    """Write what was scored, in whatever order it comes, as one generation.
-
-    Parameters
-    ----------
-    project : Project
-    run : Run
-        Held by the caller.
-    writer : ScoreUpdate
-        Of this run.
-    scored : iterable of ScoredCase
-        One for each image and volume; made while it is asked for.
-    count : int
-    listener, control
-        As in :func:`score_run`.
-    tiles : callable, optional
-        :meth:`RunScorer.tiles`, where images may be cut into tiles.
-
-    Returns
-    -------
-    int
-        Generation of the scores; 0 if it was stopped.
-    """
-    found: dict[int, tuple[list[Region], ImageScore]] = {}
-    large = None if tiles is None else tiles(project, writer)
-    total = count + (0 if large is None else large.tiles)
-    steps: Iterator[ScoredCase | None] = chain(scored, () if large is None else large.steps())
-    for done in range(1, total + 1):
-        if control is not None and control.stopping:
-            writer.abandon()
-            return 0
-        case = next(steps)
-        if case is not None:
-            writer.write(case.case_id, case.maps, held_out=case.held_out)
-            found[case.position] = case.regions, case.quality
-        listener(Message("scoring", {"done": done, "total": total}))
-    inorder = [found[position] for position in range(count)]
-    regions = [region for some, _ in inorder for region in some] + ([] if large is None else large.regions)
-    images = [quality for _, quality in inorder] + ([] if large is None else large.images)
-    generation = writer.finish(images, regions)
-    compare_with_reviewed(project, run)
-    listener(Message("scored", {"generation": generation, "regions": len(regions) + len(writer.regions)}))
-    return generation

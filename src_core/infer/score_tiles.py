@@ -62,8 +62,8 @@ class TiledScoring:
 
     Attributes
     ----------
-    tiles : int
-        Of all these images.
+    count : int
+        Tiles of all these images.
     regions : list of Region
     images : list of ImageScore
     """
@@ -77,7 +77,7 @@ class TiledScoring:
         }
         cut = (case for case in project.cases if data.tiling is not None and data.tiling.cuts(case))
         self._cases = [case for case in cut if case.id not in kept]
-        self.tiles = sum(data.tiling.count(case) for case in self._cases) if data.tiling is not None else 0
+        self.count = sum(data.tiling.count(case) for case in self._cases) if data.tiling is not None else 0
         self.regions: list[Region] = []
         self.images: list[ImageScore] = []
         self._seams: Seams | None = None

@@ -14,12 +14,13 @@ import numpy as np
 
 from src_core.data.case import IGNORE, is_verified
 from src_core.errors import ProjectDamagedError
+from src_core.store.chunks import band_boxes
 from src_core.store.run_choice import Comparison
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from src_core.data.case import CaseInfo
+    from src_core.data.case import Box, CaseInfo
     from src_core.store.project import Project
     from src_core.store.runs import Run
 
@@ -42,6 +43,10 @@ class _Overlap:
             self.common[label] += 2 * np.sum((truth == label) & (told == label))
             self.sizes[label] += np.sum(truth == label) + np.sum(told == label)
 
+    def take(self, other: _Overlap) -> None:
+        self.common += other.common
+        self.sizes += other.sizes
+
 
 def compare_runs(project: Project, run: Run, than: Run) -> Comparison | None:
     """How a run does against another one.
@@ -63,14 +68,12 @@ def compare_runs(project: Project, run: Run, than: Run) -> Comparison | None:
         by = run.held_out_by(case.id)
         if not by or by != than.held_out_by(case.id):
             continue
-        label, verified = project.read_labels(case)
-        mask = is_verified(verified) & (label != IGNORE)
-        told = [_told(each, case, mask) for each in (run, than)] if mask.any() else [None]
-        if any(labels is None for labels in told):
+        found = _compared(project, case, run, than)
+        if found is None:
             continue
-        for each, labels in zip((run, than), told, strict=True):
-            sums[each.name].add(label[mask], labels)  # type: ignore[arg-type]
-        images, pixels = images + 1, pixels + int(mask.sum())
+        for each, overlap in zip((run, than), found[1], strict=True):
+            sums[each.name].take(overlap)
+        images, pixels = images + 1, pixels + found[0]
     dice, than_dice = _mean_dice(sums[run.name], sums[than.name])
     if images < LEAST_IMAGES or pixels < LEAST_PIXELS or dice is None or than_dice is None:
         return None
@@ -87,10 +90,25 @@ def compare_runs(project: Project, run: Run, than: Run) -> Comparison | None:
     )
 
 
-def _told(run: Run, case: CaseInfo, mask: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
-    """What a run says of the verified pixels of a case; None where its map is damaged or of another size."""
+def _compared(project: Project, case: CaseInfo, *runs: Run) -> tuple[int, list[_Overlap]] | None:
+    """Verified pixels of a case, and what each run says of them; band by band. None where there is nothing of it."""
+    sums, pixels = [_Overlap(len(project.classes)) for _ in runs], 0
+    for box in band_boxes(case.shape):
+        label, verified = project.read_labels(case, box)
+        mask = is_verified(verified) & (label != IGNORE)
+        for each, overlap in zip(runs, sums, strict=True) if mask.any() else ():
+            told = _told(each, case, box, mask)
+            if told is None:
+                return None
+            overlap.add(label[mask], told)
+        pixels += int(mask.sum())
+    return (pixels, sums) if pixels else None
+
+
+def _told(run: Run, case: CaseInfo, box: Box, mask: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
+    """What a run says of the verified pixels of a box; None where its map is damaged or of another size."""
     try:
-        labels = run.read_held_out(case.id)
+        labels = run.read_held_out(case.id, None if box.shape == case.shape else box)
     except ProjectDamagedError:
         return None
     return labels[mask] if labels.shape == mask.shape else None

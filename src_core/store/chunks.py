@@ -87,6 +87,8 @@ def write_array(folder: Path, values: NDArray[Any]) -> None:
 def new_array(folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], *, complete: bool = True) -> ChunkedArray:
     """Describe an array whose values are written afterwards: every chunk of it, unless ``complete`` is False.
 
+    Only then may chunks be begun with a part of their values; :meth:`ChunkedArray.finish` says when all are there.
+
     Raises
     ------
     OSError
@@ -215,6 +217,21 @@ class ChunkedArray:
             block[inside] = part
             touched |= self._put(self._file(place), block)
         return touched
+
+    def finish(self) -> None:
+        """Say that all was written: from now on each of its chunks must have a file.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or may not be written.
+        """
+        path = self.folder / METADATA
+        facts = {**read_object(path), "attributes": {COMPLETE: True}}
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps(facts), encoding="utf-8")
+        os.replace(partial, path)
+        self._complete = True
 
     def _full(self, box: Box | None) -> Box:
         """A box may leave out the channels."""

@@ -276,8 +276,8 @@ class Run:
         """
         return text_of(self._attributes(self.case_folder(case_id)), HELD_OUT)
 
-    def read_held_out(self, case_id: int) -> NDArray[np.uint8]:
-        """The labels of that map, uint8 class index, at the image's size.
+    def read_held_out(self, case_id: int, box: Box | None = None) -> NDArray[np.uint8]:
+        """The labels of that map, uint8 class index, at the image's size, or those of a box.
 
         Raises
         ------
@@ -285,7 +285,7 @@ class Run:
             If they cannot be read.
         """
         try:
-            values: NDArray[np.uint8] = self._read_stored(case_id, self.held_out_by(case_id) or HELD_OUT)
+            values: NDArray[np.uint8] = self._read_stored(case_id, self.held_out_by(case_id) or HELD_OUT, box)
         except _UNREADABLE as error:
             raise ProjectDamagedError(
                 f"Run {self.name} has no labels of held-out image {case_id}; make the scores again with 'metadcseg "
@@ -344,12 +344,22 @@ class ScoreWriter:
             for name, values in maps.items():
                 chunks.write_array(folder / name, values)
 
-    def start(self, case_id: int, kinds: Mapping[str, tuple[tuple[int, ...], Any]]) -> dict[str, chunks.ChunkedArray]:
-        """Begin the maps of a case, by name with shape and dtype, to be written box by box."""
+    def start(
+        self,
+        case_id: int,
+        kinds: Mapping[str, tuple[tuple[int, ...], Any]],
+        held_out: str = "",
+        *,
+        complete: bool = True,
+    ) -> dict[str, chunks.ChunkedArray]:
+        """Begin the maps of a case, by name with shape and dtype, to be written box by box.
+
+        ``held_out`` as of :meth:`write`, ``complete`` as of :func:`~src_core.store.chunks.new_array`.
+        """
         folder = self._partial / f"cases/{case_id:06d}"
         with storage_errors(self._partial, "The scores before are still there."):
-            chunks.write_group(folder)
-            return {name: chunks.new_array(folder / name, *kind) for name, kind in kinds.items()}
+            chunks.write_group(folder, {HELD_OUT: held_out} if held_out else None)
+            return {name: chunks.new_array(folder / name, *kind, complete=complete) for name, kind in kinds.items()}
 
     def finish(self, images: Sequence[ImageScore], regions: Sequence[Region]) -> int:
         """Put the scores in place, with the rankings.

@@ -165,10 +165,11 @@ class Working:
 # ---------------------------------------------------------------- and back
 
 
-def slabs(size: tuple[int, ...]) -> list[slice]:
-    """Rows, or slices of a volume, that are brought to full size together: of an image all."""
+def slabs(size: tuple[int, ...], within: slice | None = None) -> list[slice]:
+    """Rows, or slices of a volume, or some of them, that are brought to full size together: of an image all."""
     rows = size[0] if len(size) == 2 else max(1, SLAB_VOXELS // (size[1] * size[2]))
-    return [slice(start, min(start + rows, size[0])) for start in range(0, size[0], rows)]
+    first, last = (0, size[0]) if within is None else (within.start, within.stop)
+    return [slice(start, min(start + rows, last)) for start in range(first, last, rows)]
 
 
 def enlarged(values_1KX: Tensor, size: tuple[int, ...], rows: slice) -> Tensor:

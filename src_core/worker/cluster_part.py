@@ -14,7 +14,8 @@ from src_core.store.project import Project
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from src_core.infer.score import RunScorer, ScoredCase, Seen
+    from src_core.infer.collect import ScoredCase
+    from src_core.infer.score import RunScorer, Seen
     from src_core.messages import Message
     from src_core.train.control import Control
 

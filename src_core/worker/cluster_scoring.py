@@ -6,18 +6,22 @@ import queue
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import torch
+
 from src_core.errors import InputError
-from src_core.infer.score import ScoredCase, collect, model_of
+from src_core.infer.collect import InParts, ScoredCase, collect
+from src_core.infer.score import RunScorer, model_of
 from src_core.messages import Message
 from src_core.store.project import Project
 from src_core.store.run_files import held
 from src_core.store.score_update import ScoreUpdate, to_keep
 from src_core.train import checkpoint
+from src_core.train.volume_parts import is_large
 from src_core.worker.cluster import Cluster, connected
 from src_core.worker.cluster_part import Scoring, joined, look_part, score_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from distributed import Future
@@ -85,9 +89,20 @@ def score_on_cluster(
         def begin(position: int) -> Future:
             return cluster.submit(score_part, scoring, position, seen, name=f"score-{position}")
 
-        count = len(project.cases) - len(kept)
+        large = [case for case in project.cases if is_large(case.shape) and case.id not in kept]
+        count = len(project.cases) - len(kept) - len(large)
         update, scored = ScoreUpdate(run, made_by, kept), spread(cluster, begin, count)
-        return collect(project, run, update, scored, count, listener=listener, control=control)
+        here = _scored_here(project, run, update, device, threads, kept) if large else ()
+        return collect(project, run, update, scored, count, listener=listener, control=control, large=here)
+
+
+def _scored_here(
+    project: Project, run: Run, update: ScoreUpdate, device: str, threads: int, kept: Collection[int]
+) -> tuple[InParts, ...]:
+    """Large volumes, whose parts follow each other, are scored by this process, after the others."""
+    if threads:
+        torch.set_num_threads(threads)
+    return RunScorer(project, run, device=device, kept=kept).large(project, update)
 
 
 def _refuse_tiles(project: Project, run: Run) -> None:
