@@ -20,7 +20,7 @@ from src_core.store.create import NewCase
 from src_core.store.project import Project
 from src_core.store.run_files import held
 from src_core.store.runs import MAPS
-from src_core.train import checkpoint
+from src_core.train import checkpoint, volume_parts
 from src_core.train.control import Control
 from src_core.train.run import train
 from src_core.worker import cluster_part
@@ -115,6 +115,39 @@ def test_scores_of_a_cluster_are_those_of_one_process_also_when_a_worker_is_lost
     _, again, *_ = scores_of(path, name)
     for key in (f"{case.name}.{kind}" for case in added for kind in ("trust", "proposed", "regions")):
         np.testing.assert_array_equal(maps[key], again[key], err_msg=key)
+
+
+def limit_of_large_volumes(voxels):
+    from src_core.train import volume_parts
+
+    volume_parts.LARGE = voxels
+
+
+def test_a_large_volume_is_scored_here_and_the_others_there(make_project, tiny, cluster, monkeypatch):
+    path = make_project(3, 2)
+    rng = np.random.default_rng(0)
+    made = [
+        NewCase(
+            name=f"volume-{depth}",
+            image=rng.random((depth, 20, 16)).astype(np.float32),
+            given=(rng.random((depth, 20, 16)) < 0.3).astype(np.uint8),
+            spacing=(2.0, 1.0, 1.0),
+        )
+        for depth in (4, 9, 3)
+    ]
+    with Project.open(path, write=True) as project:
+        add_cases(project, made)
+    monkeypatch.setattr(volume_parts, "LARGE", 2000)
+    name = train(path, None, tiny(epochs=1), listener=quiet, control=Control())
+    score_run(path, name, device="cpu", threads=1, listener=quiet)
+    before, heard = scores_of(path, name), []
+    with distributed.Client(cluster, set_as_default=False) as client:
+        client.run(limit_of_large_volumes, 2000)
+        found = score_on_cluster(path, name, address=cluster.scheduler_address, threads=1, listener=heard.append)
+        client.run(limit_of_large_volumes, 2**25)
+    assert found == 2
+    assert same_scores(before, scores_of(path, name)) == 1
+    assert [message.data["total"] for message in heard if message.type == "scoring"] == [6] * 6
 
 
 def test_a_run_trained_on_a_cluster_is_the_one_trained_here_also_when_its_worker_is_lost(make_project, tiny, cluster):
