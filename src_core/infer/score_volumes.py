@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from src_core.data.case import CaseInfo
     from src_core.data.scores import ImageScore, Region
     from src_core.infer.held_out import HeldOut
-    from src_core.infer.maps import Maps, Opinion
+    from src_core.infer.maps import Opinion
     from src_core.infer.score import Scorer
     from src_core.store.chunks import ChunkedArray
     from src_core.store.project import Project
     from src_core.store.runs import ScoreWriter
+    from src_core.train.learner import Learner
 
 CUBE = 256
 """Regions are numbered in boxes with sides of so many voxels, whole chunks."""
@@ -71,7 +72,7 @@ class VolumeScoring:
     ) -> None:
         self._project, self._scorer, self._writer, self._held_out = project, scorer, writer, held_out
         self._volumes = volumes
-        self.count = sum(len(self._boxes(members)) for members in volumes)
+        self.count = sum(map(self._count, volumes))
         self.regions: list[Region] = []
         self.images: list[ImageScore] = []
 
@@ -86,52 +87,72 @@ class VolumeScoring:
         for members in self._volumes:
             yield from self._steps_of(members)
 
+    def _steps_of(self, members: Sequence[int]) -> Iterator[None]:
+        case, row = self._scorer.cases[members[0]].info, self._project.version()[1]
+        by, twin = self._held_out.network(members)
+        kinds = KINDS if twin is None else {**KINDS, HELD_OUT: np.uint8}
+        described = {name: (case.shape, np.dtype(kind)) for name, kind in kinds.items()}
+        arrays = self._writer.start(case.id, described, by, complete=False)
+        finder = RegionSlabs(case, self._axis(members))
+        asked = _Asked(
+            known=self._scorer.known(members),
+            twin=twin,
+            labels=None if twin is None else self._held_out.known(twin, members),
+        )
+        parts = self._parts(members, asked, finder, arrays)
+        for _ in range(self._count(members) - 1):
+            next(parts)
+            yield
+        next(parts)
+        self._finish(case, finder, arrays, row)
+        yield
+
     def _axis(self, members: Sequence[int]) -> int:
         """Across which the parts of a volume follow each other."""
         case = self._scorer.cases[members[0]]
         return 0 if case.at is None else slice_axis(case.info)
 
-    def _boxes(self, members: Sequence[int]) -> list[Box]:
+    def _boxes(self, members: Sequence[int]) -> list[tuple[Box, list[Box]]]:
+        """What is written together, with the parts of it that are scored one after the other."""
         shape, axis = self._scorer.cases[members[0]].info.shape, self._axis(members)
-        return [slab(shape, axis, span) for span in spans(shape[axis], slices_at_once(shape, axis, AT_ONCE))]
+        written, scored = (slices_at_once(shape, axis, most) for most in (AT_ONCE, SLAB_VOXELS))
+        return [
+            (slab(shape, axis, span), [slab(shape, axis, part) for part in spans(span.stop, scored, span.start)])
+            for span in spans(shape[axis], written)
+        ]
 
-    def _steps_of(self, members: Sequence[int]) -> Iterator[None]:
-        case, axis, row = self._scorer.cases[members[0]].info, self._axis(members), self._project.version()[1]
-        by, twin = self._held_out.network(members)
-        kinds = KINDS if twin is None else {**KINDS, HELD_OUT: np.uint8}
-        described = {name: (case.shape, np.dtype(kind)) for name, kind in kinds.items()}
-        arrays = self._writer.start(case.id, described, by, complete=False)
-        finder, boxes, known = RegionSlabs(case, axis), self._boxes(members), self._scorer.known(members)
-        held_out = None if twin is None else self._held_out.known(twin, members)
-        for number, box in enumerate(boxes, start=1):
-            self._score(members, box, axis, known, finder, arrays)
-            if twin is not None:
-                span = slice(box.start[axis], box.stop[axis])
-                self._write(arrays, HELD_OUT, box, self._held_out.part(twin, members, span, held_out))
-            if number < len(boxes):
+    def _count(self, members: Sequence[int]) -> int:
+        return sum(len(parts) for _, parts in self._boxes(members))
+
+    def _parts(
+        self, members: Sequence[int], asked: _Asked, finder: RegionSlabs, arrays: dict[str, ChunkedArray]
+    ) -> Iterator[None]:
+        """Score part by part; what was scored is written with the last part of what is written together."""
+        for box, parts in self._boxes(members):
+            found = {name: np.empty(box.shape, array.dtype) for name, array in arrays.items()}
+            for part in parts:
+                for name, values in self._score(members, part, asked, finder):
+                    found[name][part.within(box)] = values
+                if part.stop == box.stop:
+                    with storage_errors(arrays["regions"].folder, "The scores before are still there."):
+                        for name, array in arrays.items():
+                            array.write(box, found[name])
                 yield
-        self._finish(case, finder, arrays, row)
-        yield
 
     def _score(
-        self,
-        members: Sequence[int],
-        box: Box,
-        axis: int,
-        known: Opinion | None,
-        finder: RegionSlabs,
-        arrays: dict[str, ChunkedArray],
-    ) -> None:
-        """Score some slices and write their maps, the groups of :meth:`RegionSlabs.add` for regions."""
-        label, verified = self._project.read_labels(self._scorer.cases[members[0]].info, box)
-        maps = self._scorer.part(members, slice(box.start[axis], box.stop[axis]), label, verified, known)
-        self._write(arrays, "regions", box, _seen(finder, box, axis, maps, label, verified))
-        for each in fields(maps):
-            self._write(arrays, each.name, box, getattr(maps, each.name))
-
-    def _write(self, arrays: dict[str, ChunkedArray], name: str, box: Box, values: NDArray[Any]) -> None:
-        with storage_errors(arrays[name].folder, "The scores before are still there."):
-            arrays[name].write(box, values)
+        self, members: Sequence[int], box: Box, asked: _Asked, finder: RegionSlabs
+    ) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Maps of some slices by name, with the groups that :meth:`RegionSlabs.add` tells instead of regions."""
+        axis = self._axis(members)
+        span = slice(box.start[axis], box.stop[axis])
+        label, verified = self._project.read_labels(finder.case, box)
+        maps = self._scorer.part(members, span, label, verified, asked.known)
+        for field in fields(maps):
+            yield field.name, getattr(maps, field.name)
+        shown = {"trust": maps.trust, "uncertainty": maps.uncertainty}
+        yield "regions", finder.add(box, **shown, label=label, proposed=maps.proposed, verified=verified)
+        if asked.twin is not None:
+            yield HELD_OUT, self._held_out.part(asked.twin, members, span, asked.labels)
 
     def _finish(self, case: CaseInfo, finder: RegionSlabs, arrays: dict[str, ChunkedArray], row: int) -> None:
         regions = arrays["regions"]
@@ -145,28 +166,12 @@ class VolumeScoring:
         self.images.append(quality)
 
 
-def _seen(
-    finder: RegionSlabs,
-    box: Box,
-    axis: int,
-    maps: Maps,
-    label: NDArray[np.uint8],
-    verified: NDArray[np.uint8],
-) -> NDArray[np.int32]:
-    """Numbers of groups in a part of a volume, which is looked at in still smaller ones."""
-    numbers = np.empty(box.shape, np.int32)
-    for span in spans(box.shape[axis], slices_at_once(finder.case.shape, axis, SLAB_VOXELS)):
-        inside = slab(box.shape, axis, span)
-        place = inside.slices
-        numbers[place] = finder.add(
-            inside.moved(box.start),
-            trust=maps.trust[place],
-            uncertainty=maps.uncertainty[place],
-            label=label[place],
-            proposed=maps.proposed[place],
-            verified=verified[place],
-        )
-    return numbers
+class _Asked(NamedTuple):
+    """What is known of a volume whose parts are no cases of their own, by the network and by one that held it out."""
+
+    known: Opinion | None
+    twin: Learner | None
+    labels: NDArray[np.uint8] | None
 
 
 def _cubes(shape: tuple[int, ...]) -> Iterator[Box]:

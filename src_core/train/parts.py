@@ -130,6 +130,6 @@ def _spread(step: float) -> float:
     return max(0.0, (step - 1) / 2)
 
 
-def spans(length: int, step: int) -> Iterator[slice]:
+def spans(stop: int, step: int, start: int = 0) -> Iterator[slice]:
     """Spans beside each other, of at most ``step``."""
-    return (slice(start, min(start + step, length)) for start in range(0, length, max(step, 1)))
+    return (slice(first, min(first + step, stop)) for first in range(start, stop, max(step, 1)))
