@@ -15,6 +15,7 @@ from napari_metadcseg.background import Background, check
 from napari_metadcseg.controller import Controller
 from napari_metadcseg.edit_section import EditSection
 from napari_metadcseg.exporting import export_all, left_out
+from napari_metadcseg.garbage import SetAside
 from napari_metadcseg.keybindings import Bindings, KeyTable
 from napari_metadcseg.layers.scene import Scene
 from napari_metadcseg.opinions import Opinions
@@ -101,6 +102,7 @@ class MetaDCSegWidget(QWidget):
         self.destroyed.connect(lambda _object=None: self._release())
         atexit.register(self.shut_down)  # a script may end without closing its viewer
         self._timer.start(POLL_MS)
+        self._set_aside = SetAside(napari_viewer)
 
     @property
     def panels(self) -> dict[str, QWidget]:
@@ -305,6 +307,7 @@ class MetaDCSegWidget(QWidget):
         self.stop.close()
         self.background.close()
         self.controller.close()
+        self._set_aside.release()
 
 
 def _scrolled(panel: QWidget) -> QScrollArea:
