@@ -148,7 +148,7 @@ class Scorer:
         """
         case = self.cases[members[0]]
         edge = label.shape[0 if case.at is None else slice_axis(case.info)]
-        return self.part(members, slice(0, edge), label, verified, self.known(members))
+        return self.part(members, slice(0, edge), label, verified, self.known(members), label.shape)
 
     def known(self, members: Sequence[int]) -> Opinion | None:
         """What is known of a case at working resolution; None where its slices are cases, asked one by one."""
@@ -162,6 +162,7 @@ class Scorer:
         label: NDArray[np.uint8],
         verified: NDArray[np.uint8],
         known: Opinion | None,
+        size: tuple[int, ...],
     ) -> Maps:
         """Score some slices of a volume, or some rows of an image.
 
@@ -174,9 +175,11 @@ class Scorer:
             Of these slices.
         known : Opinion or None
             As of :meth:`known`.
+        size : tuple of int
+            Sides of all of it.
         """
         self.begin()
-        found, size = Maps.empty(label.shape), self.cases[members[0]].info.shape
+        found = Maps.empty(label.shape)
         if known is not None:
             for rows in slabs(size, span):
                 inside = slice(rows.start - span.start, rows.stop - span.start)
@@ -186,10 +189,10 @@ class Scorer:
         axis = slice_axis(self.cases[members[0]].info)
         for at, index in enumerate(members[span]):
             place: Place = (slice(None),) * axis + (at,)
-            size = label[place].shape
-            all_, opinion = slice(0, size[0]), self._opinion(index)
-            part = self.at_full_size(opinion.at_size(size, all_), label[place], verified[place])
-            found.fill(place, all_, part)
+            sides = label[place].shape
+            rows, opinion = slice(0, sides[0]), self._opinion(index)
+            part = self.at_full_size(opinion.at_size(sides, rows), label[place], verified[place])
+            found.fill(place, rows, part)
         return found
 
     def _opinion(self, index: int) -> Opinion:

@@ -146,7 +146,7 @@ class VolumeScoring:
         axis = self._axis(members)
         span = slice(box.start[axis], box.stop[axis])
         label, verified = self._project.read_labels(finder.case, box)
-        maps = self._scorer.part(members, span, label, verified, asked.known)
+        maps = self._scorer.part(members, span, label, verified, asked.known, finder.case.shape)
         for field in fields(maps):
             yield field.name, getattr(maps, field.name)
         shown = {"trust": maps.trust, "uncertainty": maps.uncertainty}
