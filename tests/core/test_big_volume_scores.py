@@ -64,8 +64,8 @@ def make(path, shape, spacing, count=4):
         made.append(
             NewCase(name=f"v{number}", image=image.astype(np.float32), given=given, clean=clean, spacing=spacing)
         )
-    build_project(path, made, CLASSES).close()
-    return path
+    with build_project(path, made, CLASSES) as project:
+        return project.path
 
 
 # ------------------------------------------------------------------ which, and how many at a time
