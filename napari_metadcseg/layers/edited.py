@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_metadcseg.layers import looks, volumes
+from napari_metadcseg.layers.blocks import Blocks
 from napari_metadcseg.layers.frame import common, follow_switches, frame_around, place_frame
 from napari_metadcseg.layers.large import LargeImages
 from napari_metadcseg.layers.level_pixels import LevelPixels
@@ -125,6 +126,8 @@ class EditedLabel:
         label = painted_label(layer.data, event.value, box)
         if not self.controller.stroke(case.id, box.moved(pixels.frame.start), label):
             self.reload_label()
+        elif isinstance(layer.data, Blocks):
+            layer.data.recorded()
         self._large.soon()
 
     def reload_label(self, box: Box | None = None) -> None:
@@ -136,7 +139,11 @@ class EditedLabel:
         if box is None:
             self._ours[LABEL].data = pixels.label()
         elif part is not None:
-            self._ours[LABEL].data[part.within(pixels.frame)] = project.read_label(case, part)
+            data = self._ours[LABEL].data
+            if isinstance(data, Blocks):
+                data.changed(part)
+            else:
+                data[part.within(pixels.frame)] = project.read_label(case, part)
             self._ours[LABEL].refresh()
         if pixels.large and (part is None or part != box):
             self._redraw.soon([OVERVIEW])

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_metadcseg.layers import looks, volumes
+from napari_metadcseg.layers.ahead import Ahead
+from napari_metadcseg.layers.blocks import Blocks
 from napari_metadcseg.layers.edited import IMAGE, LABEL, PROPOSAL, EditedLabel
+from napari_metadcseg.layers.lasso import slice_in_view
 from napari_metadcseg.layers.overlays import OVERLAYS, REGION_COLORS, Overlay
 from napari_metadcseg.layers.pixels import WholePixels, give
 from napari_metadcseg.layers.turns import Turns
 from napari_metadcseg.layers.view import look_at
+from napari_metadcseg.layers.volume_pixels import VolumePixels, is_large_volume
 from src_core.errors import MetaDCSegError
 from src_core.store.levels import is_large
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from src_core.store.project import Project
 
 REGION = "region"
+TOO_LARGE = "This volume is too large for the 3-D view; look through its slices."
 TRUST = OVERLAYS[0]
 OUTLINES = {PROPOSAL: 1, "band": 1, REGION: 2}
 """Width of the lines around what is drawn as an outline in slices, px."""
@@ -51,16 +56,22 @@ class Scene(EditedLabel):
         self._seen_flat: dict[str, bool] = {}
         self._waiting: set[str] = set()
         self._turns = Turns()
+        self._ahead = Ahead()
         volumes.expect_bodies()
+        viewer.dims.events.ndisplay.connect(self._before_ndisplay, position="first")
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
+        viewer.dims.events.current_step.connect(self._on_slice)
         controller.changed.connect(self._on_changed)
         controller.labels_changed.connect(self._on_labels_changed)
 
     def disconnect(self) -> None:
         """Stop following the controller."""
         self._turns.stop()
+        self._leave_volume()
         self.controller.changed.disconnect(self._on_changed)
         self.controller.labels_changed.disconnect(self._on_labels_changed)
+        self.viewer.dims.events.current_step.disconnect(self._on_slice)
+        self.viewer.dims.events.ndisplay.disconnect(self._before_ndisplay)
         self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         self._large.close()
         self._redraw.stop()
@@ -70,6 +81,7 @@ class Scene(EditedLabel):
     def _on_changed(self, new: UiState, old: UiState) -> None:
         if new.project is None:
             self._turns.stop()
+            self._leave_volume()
             self._large.close()
             self._remove_all()
             self.frame_changed.emit()
@@ -86,13 +98,16 @@ class Scene(EditedLabel):
             try:
                 self._show_case()
             except MetaDCSegError as error:  # said in the window, since nobody above us would
+                self._wake()
                 self.controller.say(str(error), "error")
                 return
         if new.review.region != old.review.region or new.case_id != old.case_id:
             self._show_region()
+        self._wake()
 
     def _on_labels_changed(self, case_id: int, box: Box | None) -> None:
         if case_id == self.controller.state.case_id:
+            self._ahead.again()
             self.reload_label(box)
             self._reload_trust(box)  # what is verified now is trusted
 
@@ -118,6 +133,49 @@ class Scene(EditedLabel):
             self._seen_flat = {}
             self._go_to_region()
 
+    def _before_ndisplay(self, _event: object) -> None:
+        """Refuse the 3-D view before napari reads all of a volume for it."""
+        if self.viewer.dims.ndisplay == 3 and isinstance(self._pixels, VolumePixels):
+            self.viewer.dims.ndisplay = 2
+            self.controller.say(TOO_LARGE)
+
+    def _on_slice(self, _event: object = None) -> None:
+        """Read ahead in a large volume."""
+        project, case, pixels, dims = self.controller.project, self.controller.case, self._pixels, self.viewer.dims
+        if project is None or case is None or not isinstance(pixels, VolumePixels) or dims.ndisplay == 3:
+            return
+        layer = self.label_layer
+        if layer is not None and len(dims.not_displayed) == 1:
+            axis, at = slice_in_view(self.viewer, layer)
+            seen = [pixels.shown[name] for name in pixels.shown if self._seen(name)]
+            self._ahead.look(project.path, seen, case.shape, axis, at, self._later(case, axis))
+
+    def _later(self, case: CaseInfo, axis: int) -> int | None:
+        """The slice of the region that comes next in the queue."""
+        queue = self.controller.queue
+        waiting = queue.open
+        region = waiting[queue.position % len(waiting)] if waiting else None
+        if region is None or region.case_id != case.id:
+            return None
+        return (region.box.start[axis] + region.box.stop[axis]) // 2
+
+    def _wake(self) -> None:
+        """Draw a large volume that has just come up, once it is known which slice of it is shown."""
+        if isinstance(self._pixels, VolumePixels) and self._pixels.wake():
+            for layer in self._ours.values():
+                layer.refresh(extent=False)
+            self._on_slice()
+
+    def _seen(self, name: str) -> bool:
+        key = PROPOSAL if name == "proposed" else name
+        return self._alive(key) and bool(self._ours[key].visible)
+
+    def _leave_volume(self) -> None:
+        """Read no more of a large volume."""
+        self._ahead.stop()
+        if isinstance(self._pixels, VolumePixels):
+            self._pixels.close()
+
     def _draw_outlines(self) -> None:
         for key, width in OUTLINES.items():
             if self._alive(key):
@@ -134,6 +192,7 @@ class Scene(EditedLabel):
         project, case, shown = self.controller.project, self.controller.case, self._shown
         if project is None or case is None:
             return
+        self._leave_volume()
         self._pixels = pixels = self._pixels_of(project, case)
         axes, image = len(case.shape), pixels.image()
         rgb = (image[0] if pixels.large else image).ndim > axes
@@ -145,13 +204,18 @@ class Scene(EditedLabel):
         if first or self._ours[IMAGE].rgb != rgb:
             self._drop(IMAGE)
             self._ours[IMAGE] = self.viewer.add_image(
-                image, name=IMAGE, rgb=rgb, multiscale=pixels.large, **volumes.grid_of(case)
+                image,
+                name=IMAGE,
+                rgb=rgb,
+                multiscale=pixels.large,
+                contrast_limits=None if rgb else pixels.contrast(),
+                **volumes.grid_of(case),
             )
             self.viewer.layers.move(self.viewer.layers.index(self._ours[IMAGE]), 0)
         else:
             give(self._ours[IMAGE], image)
             if not rgb:
-                self._ours[IMAGE].reset_contrast_limits()
+                looks.stretch(self._ours[IMAGE], pixels.contrast())
         self._show_label()  # below the overlays: doubt is to be seen on the label
         self._show_overlays()
         self._show_proposal()
@@ -167,7 +231,8 @@ class Scene(EditedLabel):
     def _pixels_of(self, project: Project, case: CaseInfo) -> Pixels:
         if not is_large(case.shape):
             self._large.leave()
-            return WholePixels(self.controller, project, case)
+            whole = VolumePixels if is_large_volume(case.shape) else WholePixels
+            return whole(self.controller, project, case)
         region = self.controller.state.review.region
         return self._large.pixels(project, case, None if region is None or region.case_id != case.id else region.box)
 
@@ -251,6 +316,11 @@ class Scene(EditedLabel):
             return
         if box is None or not self._alive(TRUST.key) or TRUST.key in self._waiting:
             self._show_overlay(TRUST)
+            return
+        data = self._ours[TRUST.key].data
+        if isinstance(data, Blocks):
+            data.changed(box)
+            self._ours[TRUST.key].refresh()
             return
         values = self.controller.read_map(TRUST.key, box)
         if values is not None:
