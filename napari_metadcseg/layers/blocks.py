@@ -50,22 +50,20 @@ class Blocks:
     dtype : dtype
     read : callable
         Reads a box; in the window's thread.
-
-    Attributes
-    ----------
-    asleep : bool
-        Zeros are seen, and nothing is read, until it is known where somebody looks.
+    seen : callable, optional
+        False while nobody can see slices of it: then slices are one zero in size, and nothing is read for them.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, read: Read) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], dtype: DTypeLike, read: Read, seen: Callable[[], bool] = lambda: True
+    ) -> None:
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
-        self._sides, self._read = self.shape[:AXES], read
+        self._sides, self._read, self._seen = self.shape[:AXES], read, seen
         counts = [ceil(side / EDGE) for side in self._sides]
         self._most = SLABS * max(prod(counts) // count for count in counts)
         self._kept: OrderedDict[Place, NDArray[Any]] = OrderedDict()
         self._painted: set[Place] = set()
         self._changes = 0
-        self.asleep = False
         self._mutex = threading.Lock()
 
     @property
@@ -98,7 +96,10 @@ class Blocks:
     def __getitem__(self, place: Any) -> NDArray[Any]:
         """A part, always a copy; ``place`` as numpy takes it, without new axes."""
         box, inside = located(place, self._sides)
-        found = np.zeros((*box.shape, *self.shape[AXES:]), self.dtype) if self.asleep else self.read(box)
+        if self._seen() or any(isinstance(part, np.ndarray) for part in inside):
+            found = self.read(box)
+        else:
+            found = np.zeros([*(min(edge, 1) for edge in box.shape), *self.shape[AXES:]], self.dtype)
         values: NDArray[Any] = found[inside]
         return values
 

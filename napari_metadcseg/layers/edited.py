@@ -10,6 +10,7 @@ from napari_metadcseg.layers import looks, volumes
 from napari_metadcseg.layers.blocks import Blocks
 from napari_metadcseg.layers.frame import common, follow_switches, frame_around, place_frame
 from napari_metadcseg.layers.large import LargeImages
+from napari_metadcseg.layers.large_volumes import LargeVolumes
 from napari_metadcseg.layers.level_pixels import LevelPixels
 from napari_metadcseg.layers.pixels import give
 from napari_metadcseg.layers.pressed import Pressed
@@ -54,6 +55,7 @@ class EditedLabel:
         self._pressed = Pressed(lambda: None if self._pixels is None else self._pixels.frame)
         self._redraw = Redraw(lambda name: self._ours[name] if self._alive(name) else None)
         self._large = LargeImages(controller, self._refresh_levels, self.frame_changed.emit)
+        self._volume = LargeVolumes(viewer, controller, self._layer_of)
 
     @property
     def label_layer(self) -> Labels | None:
@@ -63,6 +65,11 @@ class EditedLabel:
     def _alive(self, key: str) -> bool:
         """True when we have the layer and the person has not removed it."""
         return key in self._ours and self._ours[key] in self.viewer.layers
+
+    def _layer_of(self, name: str) -> Any | None:
+        """The layer of an array."""
+        key = PROPOSAL if name == "proposed" else name
+        return self._ours[key] if self._alive(key) else None
 
     def _drop(self, key: str) -> None:
         if self._alive(key):
@@ -128,6 +135,7 @@ class EditedLabel:
             self.reload_label()
         elif isinstance(layer.data, Blocks):
             layer.data.recorded()
+            self._volume.changed(box)
         self._large.soon()
 
     def reload_label(self, box: Box | None = None) -> None:
@@ -138,10 +146,13 @@ class EditedLabel:
         part = None if box is None else common(box, pixels.frame)
         if box is None:
             self._ours[LABEL].data = pixels.label()
+            self._volume.arrived()
+            self._volume.changed(None)
         elif part is not None:
             data = self._ours[LABEL].data
             if isinstance(data, Blocks):
                 data.changed(part)
+                self._volume.changed(part)
             else:
                 data[part.within(pixels.frame)] = project.read_label(case, part)
             self._ours[LABEL].refresh()

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_metadcseg.layers import looks, volumes
-from napari_metadcseg.layers.ahead import Ahead
 from napari_metadcseg.layers.blocks import Blocks
 from napari_metadcseg.layers.edited import IMAGE, LABEL, PROPOSAL, EditedLabel
-from napari_metadcseg.layers.lasso import slice_in_view
 from napari_metadcseg.layers.overlays import OVERLAYS, REGION_COLORS, Overlay
 from napari_metadcseg.layers.pixels import WholePixels, give
 from napari_metadcseg.layers.turns import Turns
 from napari_metadcseg.layers.view import look_at
-from napari_metadcseg.layers.volume_pixels import VolumePixels, is_large_volume
+from napari_metadcseg.layers.volume_pixels import is_large_volume
 from src_core.errors import MetaDCSegError
 from src_core.store.levels import is_large
 
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from src_core.store.project import Project
 
 REGION = "region"
-TOO_LARGE = "This volume is too large for the 3-D view; look through its slices."
 TRUST = OVERLAYS[0]
 OUTLINES = {PROPOSAL: 1, "band": 1, REGION: 2}
 """Width of the lines around what is drawn as an outline in slices, px."""
@@ -56,22 +53,17 @@ class Scene(EditedLabel):
         self._seen_flat: dict[str, bool] = {}
         self._waiting: set[str] = set()
         self._turns = Turns()
-        self._ahead = Ahead()
         volumes.expect_bodies()
-        viewer.dims.events.ndisplay.connect(self._before_ndisplay, position="first")
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
-        viewer.dims.events.current_step.connect(self._on_slice)
         controller.changed.connect(self._on_changed)
         controller.labels_changed.connect(self._on_labels_changed)
 
     def disconnect(self) -> None:
         """Stop following the controller."""
         self._turns.stop()
-        self._leave_volume()
+        self._volume.close()
         self.controller.changed.disconnect(self._on_changed)
         self.controller.labels_changed.disconnect(self._on_labels_changed)
-        self.viewer.dims.events.current_step.disconnect(self._on_slice)
-        self.viewer.dims.events.ndisplay.disconnect(self._before_ndisplay)
         self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         self._large.close()
         self._redraw.stop()
@@ -81,7 +73,7 @@ class Scene(EditedLabel):
     def _on_changed(self, new: UiState, old: UiState) -> None:
         if new.project is None:
             self._turns.stop()
-            self._leave_volume()
+            self._volume.leave()
             self._large.close()
             self._remove_all()
             self.frame_changed.emit()
@@ -95,24 +87,36 @@ class Scene(EditedLabel):
         elif new.case_id is not None and shown != self._shown:
             self._shown = shown
             self._turns.stop()
-            try:
-                self._show_case()
-            except MetaDCSegError as error:  # said in the window, since nobody above us would
-                self._wake()
-                self.controller.say(str(error), "error")
+            if not self._show_flat():
                 return
         if new.review.region != old.review.region or new.case_id != old.case_id:
             self._show_region()
-        self._wake()
+        self._volume.has_come()
+
+    def _show_flat(self) -> bool:
+        """Show another image; where a large volume comes or goes, in slices first. False, and a sentence, if not."""
+        case = self.controller.case
+        turned = self.viewer.dims.ndisplay == 3 and case is not None
+        if turned and (self._volume.shown or is_large_volume(case.shape)):  # type: ignore[union-attr]
+            self._volume.leave()
+            self.viewer.dims.ndisplay = 2
+        try:
+            self._show_case()
+        except MetaDCSegError as error:  # said in the window, since nobody above us would
+            self._volume.has_come()
+            self.controller.say(str(error), "error")
+            return False
+        if turned and self._lies[0] == 3:
+            self.viewer.dims.ndisplay = 3
+        return True
 
     def _on_labels_changed(self, case_id: int, box: Box | None) -> None:
         if case_id == self.controller.state.case_id:
-            self._ahead.again()
             self.reload_label(box)
             self._reload_trust(box)  # what is verified now is trusted
 
     def _on_visible(self, overlay: Overlay) -> None:
-        if overlay.key in self._waiting:
+        if overlay.key in self._waiting and self._ours[overlay.key].visible:
             self._draw_overlay(overlay)
             self._large.make_missing()
 
@@ -123,8 +127,14 @@ class Scene(EditedLabel):
             self._seen_flat = {key: self._ours[key].visible for key in COVERS if self._alive(key)}
             for key in self._seen_flat:
                 self._ours[key].visible = False
+            if self._volume.shown:
+                for overlay in OVERLAYS:
+                    self._show_overlay(overlay)
+                self._volume.put_away()
+                self._volume.show_bodies()
             volumes.turn(self.viewer)
         else:
+            self._volume.show_slices()
             for key, visible in self._seen_flat.items():
                 self.switch(key, visible)
             for overlay in OVERLAYS:
@@ -132,49 +142,6 @@ class Scene(EditedLabel):
                     self._show_overlay(overlay)
             self._seen_flat = {}
             self._go_to_region()
-
-    def _before_ndisplay(self, _event: object) -> None:
-        """Refuse the 3-D view before napari reads all of a volume for it."""
-        if self.viewer.dims.ndisplay == 3 and isinstance(self._pixels, VolumePixels):
-            self.viewer.dims.ndisplay = 2
-            self.controller.say(TOO_LARGE)
-
-    def _on_slice(self, _event: object = None) -> None:
-        """Read ahead in a large volume."""
-        project, case, pixels, dims = self.controller.project, self.controller.case, self._pixels, self.viewer.dims
-        if project is None or case is None or not isinstance(pixels, VolumePixels) or dims.ndisplay == 3:
-            return
-        layer = self.label_layer
-        if layer is not None and len(dims.not_displayed) == 1:
-            axis, at = slice_in_view(self.viewer, layer)
-            seen = [pixels.shown[name] for name in pixels.shown if self._seen(name)]
-            self._ahead.look(project.path, seen, case.shape, axis, at, self._later(case, axis))
-
-    def _later(self, case: CaseInfo, axis: int) -> int | None:
-        """The slice of the region that comes next in the queue."""
-        queue = self.controller.queue
-        waiting = queue.open
-        region = waiting[queue.position % len(waiting)] if waiting else None
-        if region is None or region.case_id != case.id:
-            return None
-        return (region.box.start[axis] + region.box.stop[axis]) // 2
-
-    def _wake(self) -> None:
-        """Draw a large volume that has just come up, once it is known which slice of it is shown."""
-        if isinstance(self._pixels, VolumePixels) and self._pixels.wake():
-            for layer in self._ours.values():
-                layer.refresh(extent=False)
-            self._on_slice()
-
-    def _seen(self, name: str) -> bool:
-        key = PROPOSAL if name == "proposed" else name
-        return self._alive(key) and bool(self._ours[key].visible)
-
-    def _leave_volume(self) -> None:
-        """Read no more of a large volume."""
-        self._ahead.stop()
-        if isinstance(self._pixels, VolumePixels):
-            self._pixels.close()
 
     def _draw_outlines(self) -> None:
         for key, width in OUTLINES.items():
@@ -192,7 +159,7 @@ class Scene(EditedLabel):
         project, case, shown = self.controller.project, self.controller.case, self._shown
         if project is None or case is None:
             return
-        self._leave_volume()
+        self._volume.leave()
         self._pixels = pixels = self._pixels_of(project, case)
         axes, image = len(case.shape), pixels.image()
         rgb = (image[0] if pixels.large else image).ndim > axes
@@ -231,8 +198,9 @@ class Scene(EditedLabel):
     def _pixels_of(self, project: Project, case: CaseInfo) -> Pixels:
         if not is_large(case.shape):
             self._large.leave()
-            whole = VolumePixels if is_large_volume(case.shape) else WholePixels
-            return whole(self.controller, project, case)
+            if is_large_volume(case.shape):
+                return self._volume.pixels(project, case)
+            return WholePixels(self.controller, project, case)
         region = self.controller.state.review.region
         return self._large.pixels(project, case, None if region is None or region.case_id != case.id else region.box)
 
@@ -258,6 +226,9 @@ class Scene(EditedLabel):
             give(layer, nothing if layer.multiscale else nothing[-1])
 
     def _draw_overlay(self, overlay: Overlay) -> None:
+        if self._volume.solid:
+            self._volume.refuse_map(self._layer_of(overlay.key))
+            return
         self._waiting.discard(overlay.key)
         data = None if self._pixels is None else self._pixels.map(overlay.key)
         if data is None:
@@ -265,12 +236,14 @@ class Scene(EditedLabel):
             return
         if self._alive(overlay.key):
             give(self._ours[overlay.key], data)
+            self._volume.arrived()
             return
         self._ours[overlay.key] = layer = looks.add_overlay(self.viewer, data, overlay, **self._grid)
         layer.events.visible.connect(lambda: self._on_visible(overlay))
         for key in (PROPOSAL, REGION):  # lines stay above what is coloured
             if self._alive(key):
                 self.viewer.layers.move(self.viewer.layers.index(self._ours[key]), len(self.viewer.layers))
+        self._volume.arrived()
 
     def _show_proposal(self) -> None:
         proposed = None if self._pixels is None else self._pixels.map("proposed")
@@ -280,8 +253,9 @@ class Scene(EditedLabel):
             return
         if self._alive(PROPOSAL):
             give(self._ours[PROPOSAL], proposed)
-            return
-        self._ours[PROPOSAL] = looks.add_proposal(self.viewer, proposed, state.classes, PROPOSAL, **self._grid)
+        else:
+            self._ours[PROPOSAL] = looks.add_proposal(self.viewer, proposed, state.classes, PROPOSAL, **self._grid)
+        self._volume.arrived()
 
     def _show_region(self) -> None:
         case = self.controller.case

@@ -47,6 +47,8 @@ class VolumePixels:
     controller : Controller
     project : Project
     case : CaseInfo
+    solid : callable
+        True while napari draws in 3-D: nothing is read for that.
 
     Attributes
     ----------
@@ -56,18 +58,17 @@ class VolumePixels:
 
     large = False
 
-    def __init__(self, controller: Controller, project: Project, case: CaseInfo) -> None:
+    def __init__(self, controller: Controller, project: Project, case: CaseInfo, solid: Callable[[], bool]) -> None:
         self._controller, self._project, self._case = controller, project, case
         self.frame = Box.whole(case.shape)
         self.shown: dict[str, tuple[Blocks, Reading]] = {}
-        self._asleep, self._closed = True, False
+        self._solid, self._closed = solid, False
+        self._new: set[str] = set()
 
-    def wake(self) -> bool:
-        """It is known now which slice is shown; True if it was not before."""
-        asleep, self._asleep = self._asleep, False
-        for blocks, _ in self.shown.values():
-            blocks.asleep = False
-        return asleep
+    def arrived(self) -> list[str]:
+        """The arrays that are new have their layers now: names of those that can be drawn."""
+        new, self._new = sorted(self._new), set()
+        return new
 
     def close(self) -> None:
         """The project is closed: read nothing any more, whatever napari still asks for."""
@@ -119,8 +120,8 @@ class VolumePixels:
                 self._controller.say(str(error), "error")
             return np.zeros((*box.shape, *shape[3:]), dtype)
 
-        blocks = Blocks(shape, dtype, safely)
-        blocks.asleep = self._asleep
+        self._new.add(name)
+        blocks = Blocks(shape, dtype, safely, lambda: name not in self._new and not self._solid())
         self.shown[name] = blocks, reading
         return blocks
 
