@@ -71,6 +71,7 @@ class Bodies:
         self._viewer, self._controller = viewer, controller
         self._background: Background | None = None
         self._case: CaseInfo | None = None
+        self._said = ""
         self.layers: dict[str, Any] = {}
 
     def begin(self, path: Path, case: CaseInfo, pixels: VolumePixels, image: Image) -> None:
@@ -79,7 +80,7 @@ class Bodies:
         self._background, self._case = Background(), case
         readings = {name: pixels.shown[name][1] for name in NAMES}
         step = step_of(case.shape)
-        self._controller.say(READING)
+        self._say(READING)
         self._background.run(
             lambda: coarser(path, case.shape, readings, step),
             lambda found: self._show(found, image, step),
@@ -101,7 +102,11 @@ class Bodies:
         for place, layer in enumerate(self.layers.values()):
             self._viewer.layers.move(self._viewer.layers.index(layer), place)
         self._viewer.layers.selection.active = active
-        self._controller.say(COARSER.format(step=step))
+        self._say(COARSER.format(step=step))
+
+    def _say(self, words: str) -> None:
+        self._said = words
+        self._controller.say(words)
 
     def changed(self, box: Box) -> None:
         """Show the label as it is recorded now in a box."""
@@ -125,4 +130,6 @@ class Bodies:
         for layer in self.layers.values():
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-        self._background, self._case, self.layers = None, None, {}
+        if self._said and self._controller.state.message.text == self._said:
+            self._controller.say("")
+        self._background, self._case, self._said, self.layers = None, None, "", {}

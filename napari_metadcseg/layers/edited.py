@@ -42,7 +42,7 @@ class EditedLabel:
     Attributes
     ----------
     frame_changed : Signal()
-        Another part can be edited, or something else is to be said of it.
+        Another part can be edited, or something else is to be said of it, or other overlays are drawn.
     """
 
     frame_changed = Signal()

@@ -142,6 +142,7 @@ class Scene(EditedLabel):
                     self._show_overlay(overlay)
             self._seen_flat = {}
             self._go_to_region()
+        self.frame_changed.emit()
 
     def _draw_outlines(self) -> None:
         for key, width in OUTLINES.items():

@@ -305,6 +305,7 @@ def test_in_3d_a_coarser_copy_stands_for_it(solid, read):
     solid.scene.switch("trust", True)
     assert "in slices only" in solid.controller.state.message.text
     assert not layer(solid, "trust").visible
+    assert not solid.review_panel.legend.boxes["trust"].isChecked()
     assert solid.viewer.layers.selection.active is layer(solid, "label")
 
 
@@ -322,6 +323,7 @@ def test_decisions_in_3d_are_seen_there_and_in_slices(solid):
     assert "label, coarser" not in [each.name for each in solid.viewer.layers]
     for name in ("image", "label", "trust", "proposal"):
         assert layer(solid, name).visible
+    assert solid.review_panel.legend.boxes["trust"].isChecked()
     assert_as_recorded(solid, places=(4, 28))
 
 
