@@ -207,6 +207,8 @@ class EditDesk:
             pixels = prod(self._part("region").shape)
         elif request.scope == "slice":
             pixels //= self._all.shape[self.axis]
+        if request.tool == "take_region" and self.region is not None and not self._framed:
+            return prod(self.region.box.shape) > HELD
         if request.tool in ("take_lasso", "take_region"):
             return False
         return pixels > SLOW

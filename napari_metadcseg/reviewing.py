@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -220,6 +221,13 @@ class ReviewDesk:
             self.take_scores()
             raise InputError("New scores have just replaced these; press Next (N) to take a region from them.")
         return found
+
+    def located(self, hand: Hand, coarse: NDArray[np.bool_]) -> bool:
+        """It is known now where a region is that is not held; False if it is not in hand any more."""
+        if self._hand is not hand:
+            return False
+        self._hand = replace(hand, coarse=coarse, locate=None)
+        return True
 
     def surroundings(self) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]] | None:
         """Around the region in hand: image, label, what accepting would make of it, the region; None without one.

@@ -10,6 +10,7 @@ import numpy as np
 from napari_metadcseg.layers import looks, volumes
 from napari_metadcseg.layers.blocks import Blocks
 from napari_metadcseg.layers.edited import IMAGE, LABEL, PROPOSAL, EditedLabel
+from napari_metadcseg.layers.locating import Locating
 from napari_metadcseg.layers.overlays import OVERLAYS, REGION_COLORS, Overlay
 from napari_metadcseg.layers.pixels import WholePixels, give
 from napari_metadcseg.layers.turns import Turns
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_metadcseg.controller import Controller
+    from napari_metadcseg.hand import Hand
     from napari_metadcseg.layers.pixels import Pixels
     from napari_metadcseg.state import UiState
     from src_core.data.case import Box, CaseInfo
@@ -53,6 +55,7 @@ class Scene(EditedLabel):
         self._seen_flat: dict[str, bool] = {}
         self._waiting: set[str] = set()
         self._turns = Turns()
+        self._locating = Locating(controller, self._on_located)
         volumes.expect_bodies()
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         controller.changed.connect(self._on_changed)
@@ -61,6 +64,7 @@ class Scene(EditedLabel):
     def disconnect(self) -> None:
         """Stop following the controller."""
         self._turns.stop()
+        self._locating.stop()
         self._volume.close()
         self.controller.changed.disconnect(self._on_changed)
         self.controller.labels_changed.disconnect(self._on_labels_changed)
@@ -73,6 +77,7 @@ class Scene(EditedLabel):
     def _on_changed(self, new: UiState, old: UiState) -> None:
         if new.project is None:
             self._turns.stop()
+            self._locating.stop()
             self._volume.leave()
             self._large.close()
             self._remove_all()
@@ -262,11 +267,25 @@ class Scene(EditedLabel):
         case = self.controller.case
         hand = None if self.controller.state.review.region is None else self.controller.hand()
         if hand is None or case is None or hand.region.case_id != case.id:
+            self._locating.stop()
             if self._alive(REGION):  # hidden, not removed: napari takes a third of a second to remove a layer
                 self._ours[REGION].visible = False
             return
         region = hand.region
         self._frame_region(region.box, case)
+        self._draw_region(hand, case)
+        self._go_to_region()
+        look_at(self.viewer, region.box, case)
+        self._locating.begin(hand)
+
+    def _on_located(self) -> None:
+        """Draw the region in hand where it is, instead of its box."""
+        hand, case = self.controller.hand(), self.controller.case
+        if hand is not None and case is not None and hand.region.case_id == case.id:
+            self._draw_region(hand, case)
+
+    def _draw_region(self, hand: Hand, case: CaseInfo) -> None:
+        region = hand.region
         rim = 0 if region.labelled else 1  # napari draws no outline at the rim of a layer, where an image ends
         inside, start = hand.outline
         mask, step = np.pad(inside.astype(np.uint8), rim), hand.step
@@ -282,8 +301,6 @@ class Scene(EditedLabel):
         else:
             grid = {**self._grid, "scale": size, "translate": corner}
             self._ours[REGION] = looks.add_region(self.viewer, mask, color, REGION, **grid)
-        self._go_to_region()
-        look_at(self.viewer, region.box, case)
 
     def _reload_trust(self, box: Box | None) -> None:
         if self._pixels is not None and self._pixels.large:

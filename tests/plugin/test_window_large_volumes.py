@@ -10,11 +10,14 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_metadcseg import hand as hands
+from napari_metadcseg.editing import Request
 from napari_metadcseg.layers import bodies
 from napari_metadcseg.layers.ahead import Ahead
 from napari_metadcseg.layers.blocks import Blocks
+from napari_metadcseg.layers.locating import LOCATING
 from src_core.data.case import Box
-from src_core.store import chunks
+from src_core.store import chunks, pieces
 from src_core.store.create import NewCase, build_project
 from src_core.store.project import Project
 
@@ -41,6 +44,7 @@ def given():
     label = truth()
     for part in MISSING:
         label[part] = 0
+    label[25:27, 20:24, 12:24] = 1  # so the second is no box
     return label
 
 
@@ -253,10 +257,10 @@ def test_decisions_and_new_scores_are_shown(opened):
     after = controller.project.read_label(case)
     assert not np.array_equal(after[region.box.slices], before)
     controller.show(case.id)
-    at = region.box.start[0] + 1
+    at = region.box.stop[0] - 1
     go(window, at)
     assert (seen(window, "trust")[region.box.slices[1:]] == 1).all()
-    assert_as_recorded(window, places=(at, at + 1))
+    assert_as_recorded(window, places=(at, at - 5))
     controller.undo()
     assert_as_recorded(window, places=(at,))
 
@@ -278,6 +282,77 @@ def test_the_whole_volume_is_marked_as_right(opened, wait_for):
     go(opened, 28)
     assert (seen(opened, "trust") == 1).all()
     assert_as_recorded(opened, places=(2, 28))
+
+
+# ------------------------------------------------------------------ a large region
+
+
+@pytest.fixture
+def in_parts(monkeypatch):
+    """Regions of more than 300 voxels are answered in parts of a chunk."""
+    monkeypatch.setattr(hands, "HELD", 300)
+    monkeypatch.setattr("napari_metadcseg.editing.HELD", 300)
+    monkeypatch.setattr(pieces, "MOST", EDGE**3)
+
+
+def test_a_large_region_is_drawn_as_its_box_until_it_is_known_where_it_is(
+    in_parts, window, project_path, read, wait_for
+):
+    window.controller.open(project_path)
+    region = window.controller.state.review.region
+    hand = window.controller.hand()
+    assert region.box == Box((25, 20, 12), (31, 30, 24))
+    assert not hand.held
+    assert (hand.axis, hand.at) == (0, 27)  # in its middle
+    assert window.viewer.dims.current_step[0] == 27
+    assert window.controller.state.message.text == LOCATING
+    assert layer(window, "region").data.sum() == 6 * 10 * 12
+    read.clear()
+    wait_for(lambda: window.controller.hand().locate is None)
+    assert not read["regions"]  # in the window's thread
+    inside = window.controller.run.read_map(region.case_id, "regions", region.box) == region.number
+    assert hand.step == 1
+    assert np.array_equal(layer(window, "region").data, inside)
+    assert tuple(layer(window, "region").translate) == (25, 20, 12)
+    assert window.controller.state.message.text == ""
+    window.show_section("Review")
+    before, after = window.review_panel.preview.pictures
+    assert before != after
+
+
+@pytest.mark.parametrize("decision", ["accept", "keep", "unsure"])
+def test_a_large_region_is_answered_in_a_thread(in_parts, window, project_path, wait_for, decision):
+    controller = window.controller
+    controller.open(project_path)
+    region, case = controller.state.review.region, controller.project.cases[0]
+    case = controller.project.case(region.case_id)
+    getattr(controller, decision)()
+    wait_for(lambda: controller.project.decision(region.id) == decision)
+    wait_for(lambda: controller.state.review.region != region)
+    now = controller.project.read_label(case)
+    expected = given()
+    if decision == "accept":
+        expected[region.box.slices] = 1
+    assert np.array_equal(now, expected)
+    controller.show(case.id)
+    assert_as_recorded(window, places=(25, 28))
+    controller.undo()
+    wait_for(lambda: controller.state.review.region == region)
+    assert np.array_equal(controller.project.read_label(case), given())
+    assert_as_recorded(window, places=(25, 28))
+
+
+def test_a_proposal_is_taken_over_in_a_large_region(in_parts, window, project_path, wait_for):
+    controller = window.controller
+    controller.open(project_path)
+    region = controller.state.review.region
+    layer(window, "label").selected_label = 1
+    window.edits.tools.apply(Request(tool="take_region"))
+    assert "working on it" in controller.state.message.text
+    wait_for(lambda: controller.project.version()[0] > 0)
+    QApplication.processEvents()
+    assert controller.project.read_label(controller.case)[region.box.slices].all()
+    assert_as_recorded(window, places=(25, 28))
 
 
 # ------------------------------------------------------------------ in 3-D
