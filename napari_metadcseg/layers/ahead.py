@@ -41,9 +41,10 @@ class _Task(threading.Thread):
     def run(self) -> None:
         try:
             with Project.open(self._path) as reader:
-                for box in self._boxes:
+                for place, box in enumerate(self._boxes):
                     for blocks, reading in self._arrays:
-                        blocks.fetch(box, reading(reader), self.stopping.is_set)
+                        if place < blocks.ahead:
+                            blocks.fetch(box, reading(reader), self.stopping.is_set)
         except MetaDCSegError as error:  # the window reads it again when it is seen, and says so
             logger.info("Not read ahead: %s", error)
         except Exception:

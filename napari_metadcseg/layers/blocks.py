@@ -32,8 +32,11 @@ EDGE = 64
 """Of a block, px: a chunk of a volume."""
 
 SLABS = 3
-"""So many layers of blocks, cut where they are widest, are kept: the one in view, the one beside it, and the one with
-the region that comes next."""
+"""So many layers of blocks, cut where they are widest, are kept: the one in view, the one with the region that comes
+next, and the one beside that in view."""
+
+MOST_BYTES = 2**29
+"""But no more than this of an array, unless the layer in view takes it."""
 
 AXES = 3
 
@@ -52,6 +55,11 @@ class Blocks:
         Reads a box; in the window's thread.
     seen : callable, optional
         False while nobody can see slices of it: then slices are one zero in size, and nothing is read for them.
+
+    Attributes
+    ----------
+    ahead : int
+        How many layers of blocks may be read before somebody looks at them.
     """
 
     def __init__(
@@ -60,7 +68,10 @@ class Blocks:
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
         self._sides, self._read, self._seen = self.shape[:AXES], read, seen
         counts = [ceil(side / EDGE) for side in self._sides]
-        self._most = SLABS * max(prod(counts) // count for count in counts)
+        slab = max(prod(counts) // count for count in counts)
+        taken = slab * EDGE**AXES * prod(self.shape[AXES:]) * self.dtype.itemsize
+        self.ahead = max(min(SLABS, MOST_BYTES // taken) - 1, 0)
+        self._most = slab * (1 + self.ahead)
         self._kept: OrderedDict[Place, NDArray[Any]] = OrderedDict()
         self._painted: set[Place] = set()
         self._changes = 0

@@ -151,6 +151,21 @@ def test_memory_is_bounded_whatever_is_looked_at():
     assert blocks.kept <= before
 
 
+@pytest.mark.parametrize(("most", "ahead"), [(1, 0), (2 * 40 * 256 - 1, 0), (2 * 40 * 256, 1), (2**29, 2)])
+def test_less_is_kept_where_a_slab_takes_much(monkeypatch, most, ahead):
+    monkeypatch.setattr(blocks_module, "MOST_BYTES", most)
+    blocks, source = opened(volume((40, 16, 8), np.float32))  # a slab: 10 x 4 blocks of 256 bytes
+    assert blocks.ahead == ahead
+    for at in (0, 5, 11, 18):
+        blocks[:, 0]
+        blocks[at]
+    assert blocks.kept <= (1 + ahead) * 40 * 256
+    source.boxes.clear()
+    blocks[:, 1], blocks[:, 2]  # the slab in view is there in any case
+    blocks[:, 3]
+    assert source.voxels <= 40 * 64
+
+
 # ------------------------------------------------------------------ painting
 
 
