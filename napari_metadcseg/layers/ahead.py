@@ -30,39 +30,73 @@ PATIENCE = 5.0
 """Seconds to wait for the thread when it is told to stop; a step takes some milliseconds."""
 
 
-class _Task(threading.Thread):
-    """Reads boxes of some arrays, until it is told to stop."""
+class _Reader(threading.Thread):
+    """Reads boxes of some arrays whenever it is asked to; others that it was asked for before are given up then."""
 
-    def __init__(self, path: Path, arrays: Arrays, boxes: list[Box]) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__(name="ahead", daemon=True)
-        self._path, self._arrays, self._boxes = path, arrays, boxes
-        self.stopping = threading.Event()
+        self._path = path
+        self._told = threading.Condition()
+        self._asked = self._done = 0
+        self._stopping = False
+        self._wanted: tuple[Arrays, list[Box]] = ((), [])
+
+    @property
+    def busy(self) -> bool:
+        """True until all is read that was asked for."""
+        return self._done != self._asked and self.is_alive()
+
+    def ask(self, arrays: Arrays, boxes: list[Box]) -> None:
+        """Read boxes from now on."""
+        with self._told:
+            self._wanted = arrays, boxes
+            self._asked += 1
+            self._told.notify()
+
+    def stop(self) -> None:
+        """End after the row that is being read."""
+        with self._told:
+            self._stopping = True
+            self._told.notify()
 
     def run(self) -> None:
         try:
             with Project.open(self._path) as reader:
-                for place, box in enumerate(self._boxes):
-                    for blocks, reading in self._arrays:
-                        if place < blocks.ahead:
-                            blocks.fetch(box, reading(reader), self.stopping.is_set)
+                while self._next():
+                    self._read(reader)
         except MetaDCSegError as error:  # the window reads it again when it is seen, and says so
             logger.info("Not read ahead: %s", error)
         except Exception:
             logger.exception("Not read ahead.")
+
+    def _next(self) -> bool:
+        """Wait until something is to be read; False at the end."""
+        with self._told:
+            self._told.wait_for(lambda: self._stopping or self._done != self._asked)
+        return not self._stopping
+
+    def _read(self, reader: Project) -> None:
+        with self._told:
+            asked, (arrays, boxes) = self._asked, self._wanted
+        for place, box in enumerate(boxes):
+            for blocks, reading in arrays:
+                if place < blocks.ahead:
+                    blocks.fetch(box, reading(reader), lambda: self._stopping or self._asked != asked)
+        self._done = asked
 
 
 class Ahead:
     """Follows somebody through the slices of a volume."""
 
     def __init__(self) -> None:
-        self._tasks: list[_Task] = []
+        self._reader: _Reader | None = None
         self._at = (0, -1)
         self._next: tuple[int, ...] = ()
 
     @property
     def busy(self) -> bool:
         """True while something is read."""
-        return any(task.is_alive() for task in self._tasks)
+        return self._reader is not None and self._reader.busy
 
     def look(self, path: Path, arrays: Arrays, shape: tuple[int, ...], axis: int, at: int, later: int | None) -> None:
         """Somebody looks at a slice: read what they may look at next.
@@ -86,27 +120,21 @@ class Ahead:
         wanted = axis, *(slab for slab in slabs if slab != here and 0 <= slab * EDGE < shape[axis])
         if wanted == self._next:
             return
-        self._leave()
         self._next = wanted
         whole = Box.whole(shape)
         boxes = [sliced(whole, axis, slab * EDGE, min((slab + 1) * EDGE, shape[axis])) for slab in wanted[1:]]
-        if boxes:
-            self._tasks.append(_Task(path, arrays, boxes))
-            self._tasks[-1].start()
+        if self._reader is None:
+            self._reader = _Reader(path)
+            self._reader.start()
+        self._reader.ask(arrays, boxes)
 
     def again(self) -> None:
         """What is read may be of what was recorded before: read it again when somebody looks on."""
         self._next = ()
 
-    def _leave(self) -> None:
-        """Let what is read end after its next row, without waiting for it."""
-        self._tasks = [task for task in self._tasks if task.is_alive()]
-        for task in self._tasks:
-            task.stopping.set()
-
     def stop(self) -> None:
         """Leave what is read; nothing of the project is in use afterwards."""
-        self._leave()
-        for task in self._tasks:
-            task.join(PATIENCE)
-        self._tasks, self._next = [], ()
+        if self._reader is not None:
+            self._reader.stop()
+            self._reader.join(PATIENCE)
+        self._reader, self._next = None, ()

@@ -60,6 +60,7 @@ class Scene(EditedLabel):
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         controller.changed.connect(self._on_changed)
         controller.labels_changed.connect(self._on_labels_changed)
+        controller.closing.connect(self._on_closing)
 
     def disconnect(self) -> None:
         """Stop following the controller."""
@@ -68,6 +69,7 @@ class Scene(EditedLabel):
         self._volume.close()
         self.controller.changed.disconnect(self._on_changed)
         self.controller.labels_changed.disconnect(self._on_labels_changed)
+        self.controller.closing.disconnect(self._on_closing)
         self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         self._large.close()
         self._redraw.stop()
@@ -77,8 +79,6 @@ class Scene(EditedLabel):
     def _on_changed(self, new: UiState, old: UiState) -> None:
         if new.project is None:
             self._turns.stop()
-            self._locating.stop()
-            self._volume.leave()
             self._large.close()
             self._remove_all()
             self.frame_changed.emit()
@@ -114,6 +114,10 @@ class Scene(EditedLabel):
         if turned and self._lies[0] == 3:
             self.viewer.dims.ndisplay = 3
         return True
+
+    def _on_closing(self) -> None:
+        self._locating.stop()
+        self._volume.leave()
 
     def _on_labels_changed(self, case_id: int, box: Box | None) -> None:
         if case_id == self.controller.state.case_id:
