@@ -4,7 +4,7 @@
 
 A project of a made-up CT, 512 x 512 px a slice, with the maps of a run, is written slab by slab once; the window is a
 process of its own. With PYTHONPATH set to another checkout the same project is looked at by that one. Times are until
-the window has drawn itself and waits again.
+the window has drawn itself and waits again; *any slice* jumps about without a pause.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 SIDE, RUN, PITCH, RADIUS = 512, "known", 128, 24
 PAUSE = 0.1
 """Seconds that somebody looks at a slice while scrolling."""
+
+LOOK = 2.0
+"""Seconds that somebody looks at a region before a decision."""
 
 TIMES = 20
 KINDS: dict[str, Any] = {
@@ -177,7 +180,11 @@ def look(project: Path) -> dict[str, float]:
     places = rng.permutation(slices)[:TIMES]
     tell("any slice", [timed(lambda at=at: viewer.dims.set_current_step(0, int(at))) for at in places])
     for name, key in {"accept": Qt.Key.Key_A, "keep": Qt.Key.Key_K, "undo": Qt.Key.Key_U}.items():
-        tell(name, [timed(lambda key=key: QTest.keyClick(canvas, key)) for _ in range(5 if name != "undo" else 10)])
+        times = []
+        for _ in range(10 if name == "undo" else 5):
+            wait(LOOK)
+            times.append(timed(lambda key=key: QTest.keyClick(canvas, key)))
+        tell(name, times)
     tell("switch a map on", [timed(lambda: scene.switch("uncertainty", True))])
     tell("switch it off", [timed(lambda: scene.switch("uncertainty", False))])
     rows, strokes, layer = controller.project.version()[0], [], scene.label_layer
