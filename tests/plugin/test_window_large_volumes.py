@@ -200,6 +200,19 @@ def test_another_volume_comes_up(opened):
     assert_as_recorded(opened, places=(0, 20, 39))
 
 
+def test_a_chunk_that_is_damaged_is_said_and_the_rest_is_shown(still, opened):
+    project, case = opened.controller.project, opened.controller.case
+    (project.path / f"arrays.zarr/cases/{case.id:06d}/image/c.0.1.0").write_bytes(b"no chunk")
+    go(opened, 2)
+    assert opened.controller.state.message.level == "error"
+    assert "Array image of image 0 cannot be read" in opened.controller.state.message.text
+    expected = image()[2]
+    expected[8:16] = 0  # the row of chunks that are read together
+    assert np.array_equal(seen(opened, "image"), expected)
+    go(opened, 9)
+    assert np.array_equal(seen(opened, "image"), image()[9])
+
+
 # ------------------------------------------------------------------ what is changed
 
 
