@@ -62,10 +62,13 @@ class Controller:
         New and old state.
     labels_changed : Signal(int, Box or None)
         Case whose label or verified mask was changed by something else than painting, and where; None: anywhere.
+    closing : Signal()
+        The project is about to be closed: whoever reads it in a thread is to end that.
     """
 
     changed = Signal(object, object)
     labels_changed = Signal(int, object)
+    closing = Signal()
 
     def __init__(self, desk: TrainingDesk | None = None) -> None:
         self.state = UiState()
@@ -152,6 +155,7 @@ class Controller:
 
     def close(self) -> None:
         """Stop training (its checkpoint is kept) and close the project."""
+        self.closing.emit()
         self.desk.close()
         if self.project is not None:
             self.project.close()

@@ -205,8 +205,10 @@ class EditDesk:
         pixels = prod(self._all.shape)
         if request.scope == "region" and self.region is not None and request.tool not in ("copy_before", "interpolate"):
             pixels = prod(self._part("region").shape)
-        elif request.scope == "slice":
+        elif request.scope == "slice" and request.tool != "interpolate":  # which looks for the slices to draw between
             pixels //= self._all.shape[self.axis]
+        if request.tool == "take_region" and self.region is not None and not self._framed:
+            return prod(self.region.box.shape) > HELD
         if request.tool in ("take_lasso", "take_region"):
             return False
         return pixels > SLOW

@@ -12,6 +12,8 @@ from src_core.data.case import Box
 from src_core.data.slices import best_slice, slice_axis
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from src_core.data.case import CaseInfo
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from src_core.store.runs import Run
 
 HELD = 2**24
-"""A region of an image whose box has more pixels than this is not held in memory, but read in parts, px."""
+"""A region whose box has more pixels than this is not held in memory, but read in parts, px."""
 
 LEAST_WINDOW = 32
 """Least height and width of a region's surroundings, px, before half of it is added."""
@@ -38,13 +40,18 @@ class Hand:
     run : str
         That proposed it.
     window : Box
-        The region's box with its surroundings; of a region that is not held, a part in the middle of it.
+        The region's box with its surroundings; of a region that is not held, a part in the middle of it, of a volume
+        in one slice.
     window_proposed : array, uint8, shape of the window
     axis, at : int, and int or None
-        Of a volume, the axis across its slices and the slice that shows the region best; None of an image.
+        Of a volume, the axis across its slices and the slice that shows the region best, or of a region that is not
+        held the one in its middle; None of an image.
     coarse : array, bool, optional
-        Of a region that is not held, where in its box it is: a value for ``step`` x ``step`` px.
+        Of a region that is not held, where in its box it is: a value for ``step`` px along each axis.
     step : int
+    locate : callable, optional
+        Of such a region, finds ``coarse``, which is all of its box until then. That takes a while; what it is given is
+        called now and then, and may end it by an error.
     """
 
     region: Region
@@ -58,6 +65,7 @@ class Hand:
     at: int | None = None
     coarse: NDArray[np.bool_] | None = None
     step: int = 1
+    locate: Callable[[Callable[[], object]], NDArray[np.bool_]] | None = None
 
     @property
     def held(self) -> bool:
@@ -82,8 +90,8 @@ class Hand:
 
 
 def is_held(region: Region) -> bool:
-    """False for a region of an image that is read in parts; a volume is in memory whole."""
-    return len(region.box.shape) != 2 or prod(region.box.shape) <= HELD
+    """False for a region that is read in parts."""
+    return prod(region.box.shape) <= HELD
 
 
 def read_held(region: Region, run: Run, case: CaseInfo) -> Hand:

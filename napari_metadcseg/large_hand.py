@@ -1,7 +1,8 @@
-"""The region in hand where it is too large to be held: most of a large image, as a rule."""
+"""The region in hand where it is too large to be held: most of a large image or volume, as a rule."""
 
 from __future__ import annotations
 
+from functools import partial
 from math import ceil, prod
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,12 @@ import numpy as np
 
 from napari_metadcseg.hand import Hand
 from src_core.data.case import Box
+from src_core.data.slices import slice_axis
 from src_core.review.region_parts import RegionPixels, parts_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from src_core.data.case import CaseInfo
@@ -26,10 +30,11 @@ MIDDLE = 1024
 
 
 def read_large(region: Region, run: Run, case: CaseInfo) -> Hand:
-    """Take a region in hand without reading it, but for where it is and a part in its middle."""
-    pixels = RegionPixels(run, region, run.generation)
-    step = ceil((prod(region.box.shape) / COARSE) ** 0.5)
-    window = _middle(region.box)
+    """Take a region in hand without reading it, but for a part in its middle; where it is, is to be found then."""
+    pixels, box = RegionPixels(run, region, run.generation), region.box
+    step = ceil((prod(box.shape) / COARSE) ** (1 / len(box.shape)))
+    axis = None if len(box.shape) == 2 else slice_axis(case)
+    window = _middle(box, axis)
     return Hand(
         region,
         pixels.mask,
@@ -37,24 +42,27 @@ def read_large(region: Region, run: Run, case: CaseInfo) -> Hand:
         run.name,
         window,
         pixels.proposed(window),
-        coarse=_coarse(pixels, case, step),
+        axis=axis or 0,
+        at=None if axis is None else window.start[axis],
+        coarse=np.ones([ceil(edge / step) for edge in box.shape], bool),
         step=step,
+        locate=None if region.pixels == prod(box.shape) else partial(_coarse, pixels, case, step),
     )
 
 
-def _middle(box: Box) -> Box:
-    edges = [min(edge, MIDDLE) for edge in box.shape]
+def _middle(box: Box, across: int | None) -> Box:
+    """A part in the middle of a box, of a volume in one slice ``across`` an axis."""
+    edges = [1 if axis == across else min(edge, MIDDLE) for axis, edge in enumerate(box.shape)]
     start = tuple(a + (whole - edge) // 2 for a, whole, edge in zip(box.start, box.shape, edges, strict=True))
     return Box(start, tuple(a + edge for a, edge in zip(start, edges, strict=True)))
 
 
-def _coarse(pixels: RegionPixels, case: CaseInfo, step: int) -> NDArray[np.bool_]:
-    """Where in its box a region is: squares of ``step`` px with at least one of its pixels."""
+def _coarse(pixels: RegionPixels, case: CaseInfo, step: int, check: Callable[[], object]) -> NDArray[np.bool_]:
+    """Where in its box a region is: squares or cubes of ``step`` px with at least one of its pixels."""
     box = pixels.region.box
-    if pixels.region.pixels == prod(box.shape):
-        return np.ones([ceil(edge / step) for edge in box.shape], bool)
     found = np.zeros([ceil(edge / step) for edge in box.shape], bool)
     for part in parts_of(case.shape, box):
+        check()
         mask, corner = pixels.mask(part), [a - b for a, b in zip(part.start, box.start, strict=True)]
         for axis, a in enumerate(corner):
             borders = np.unique([0, *range(-a % step, mask.shape[axis], step)])

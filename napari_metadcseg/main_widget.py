@@ -151,6 +151,7 @@ class MetaDCSegWidget(QWidget):
         self.bindings.bind(self.keys)
         self.viewer.layers.events.removed.connect(self._on_layer_removed)
         self.scene.frame_changed.connect(self.frame_bar.show_frame)
+        self.scene.frame_changed.connect(self.review_panel.legend.refresh)
 
     def _on_changed(self, new: UiState, old: UiState) -> None:
         for name, panel in self.panels.items():
@@ -302,6 +303,7 @@ class MetaDCSegWidget(QWidget):
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.controller.changed.disconnect(self._on_changed)
         self.scene.frame_changed.disconnect(self.frame_bar.show_frame)
+        self.scene.frame_changed.disconnect(self.review_panel.legend.refresh)
         self.scene.disconnect()
         self.edits.disconnect()
         self.stop.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import numpy as np
 from napari_metadcseg.answers import change_of
 from napari_metadcseg.hand import Hand, is_held, read_held, shown_at, with_surroundings
 from napari_metadcseg.large_hand import read_large
+from napari_metadcseg.maps import read_shown
 from napari_metadcseg.summary import settled, settled_in
-from src_core.data.case import IGNORE, Box, is_verified
+from src_core.data.case import IGNORE
 from src_core.data.slices import slice_box
-from src_core.errors import InputError, MetaDCSegError, ProjectDamagedError
+from src_core.errors import InputError, ProjectDamagedError
 from src_core.review import decisions
 from src_core.review.arrival import Arrival, arrival
 from src_core.review.queue import ReviewQueue
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_metadcseg.answers import Decision
-    from src_core.data.case import CaseInfo
+    from src_core.data.case import Box, CaseInfo
     from src_core.data.scores import ImageScore, Region
     from src_core.store.journal import Change, Record
     from src_core.store.project import Project
@@ -144,16 +146,7 @@ class ReviewDesk:
         """
         if self.project is None or self.run is None:
             return None
-        try:
-            values = self.run.read_map(case.id, name, box)
-        except MetaDCSegError:
-            logger.info("No %s map of %s.", name, case.name)
-            return None
-        if name != "trust":
-            return values
-        label, verified = self.project.read_labels(case, box)
-        nothing_to_doubt = is_verified(verified) | (case.without_mask & (label == IGNORE))
-        return np.where(nothing_to_doubt, 1, values)
+        return read_shown(self.project, self.run, case, name, box)
 
     def lacks(self, name: str) -> bool:
         """True for a map that the scores that are reviewed do not have, of no image."""
@@ -228,6 +221,13 @@ class ReviewDesk:
             self.take_scores()
             raise InputError("New scores have just replaced these; press Next (N) to take a region from them.")
         return found
+
+    def located(self, hand: Hand, coarse: NDArray[np.bool_]) -> bool:
+        """It is known now where a region is that is not held; False if it is not in hand any more."""
+        if self._hand is not hand:
+            return False
+        self._hand = replace(hand, coarse=coarse, locate=None)
+        return True
 
     def surroundings(self) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]] | None:
         """Around the region in hand: image, label, what accepting would make of it, the region; None without one.

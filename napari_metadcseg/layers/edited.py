@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_metadcseg.layers import looks, volumes
+from napari_metadcseg.layers.blocks import Blocks
 from napari_metadcseg.layers.frame import common, follow_switches, frame_around, place_frame
 from napari_metadcseg.layers.large import LargeImages
+from napari_metadcseg.layers.large_volumes import LargeVolumes
 from napari_metadcseg.layers.level_pixels import LevelPixels
 from napari_metadcseg.layers.pixels import give
 from napari_metadcseg.layers.pressed import Pressed
@@ -40,7 +42,7 @@ class EditedLabel:
     Attributes
     ----------
     frame_changed : Signal()
-        Another part can be edited, or something else is to be said of it.
+        Another part can be edited, or something else is to be said of it, or other overlays are drawn.
     """
 
     frame_changed = Signal()
@@ -53,6 +55,7 @@ class EditedLabel:
         self._pressed = Pressed(lambda: None if self._pixels is None else self._pixels.frame)
         self._redraw = Redraw(lambda name: self._ours[name] if self._alive(name) else None)
         self._large = LargeImages(controller, self._refresh_levels, self.frame_changed.emit)
+        self._volume = LargeVolumes(viewer, controller, self._layer_of)
 
     @property
     def label_layer(self) -> Labels | None:
@@ -62,6 +65,11 @@ class EditedLabel:
     def _alive(self, key: str) -> bool:
         """True when we have the layer and the person has not removed it."""
         return key in self._ours and self._ours[key] in self.viewer.layers
+
+    def _layer_of(self, name: str) -> Any | None:
+        """The layer of an array."""
+        key = PROPOSAL if name == "proposed" else name
+        return self._ours[key] if self._alive(key) else None
 
     def _drop(self, key: str) -> None:
         if self._alive(key):
@@ -125,6 +133,9 @@ class EditedLabel:
         label = painted_label(layer.data, event.value, box)
         if not self.controller.stroke(case.id, box.moved(pixels.frame.start), label):
             self.reload_label()
+        elif isinstance(layer.data, Blocks):
+            layer.data.recorded()
+            self._volume.changed(box)
         self._large.soon()
 
     def reload_label(self, box: Box | None = None) -> None:
@@ -135,8 +146,15 @@ class EditedLabel:
         part = None if box is None else common(box, pixels.frame)
         if box is None:
             self._ours[LABEL].data = pixels.label()
+            self._volume.arrived()
+            self._volume.changed(None)
         elif part is not None:
-            self._ours[LABEL].data[part.within(pixels.frame)] = project.read_label(case, part)
+            data = self._ours[LABEL].data
+            if isinstance(data, Blocks):
+                data.changed(part)
+                self._volume.changed(part)
+            else:
+                data[part.within(pixels.frame)] = project.read_label(case, part)
             self._ours[LABEL].refresh()
         if pixels.large and (part is None or part != box):
             self._redraw.soon([OVERVIEW])

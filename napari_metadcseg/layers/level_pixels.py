@@ -160,6 +160,9 @@ class LevelPixels:
 
         return self._levels(name, self._case.shape, dtype, read)
 
+    def contrast(self) -> None:
+        """Left to napari, which looks at the smallest level."""
+
     def _levels(self, name: str, shape: tuple[int, ...], dtype: Any, read: Read) -> list[Any]:
         """All levels of an array. The smallest is held in memory, since napari keeps it and would not ask again."""
 

@@ -34,6 +34,14 @@ def recolor(layer: Labels, color: str) -> None:
         layer.colormap = colors
 
 
+def stretch(layer: Image, limits: tuple[float, float] | None) -> None:
+    """Draw these values of an image black and white; None for those that napari finds in it."""
+    if limits is None:
+        layer.reset_contrast_limits()
+    else:
+        layer.contrast_limits = limits
+
+
 def add_label(viewer: napari.Viewer, data: Any, classes: Classes, name: str, **more: Any) -> Labels:
     """The label, or levels of it."""
     colors = DirectLabelColormap(color_dict=class_colors(classes))

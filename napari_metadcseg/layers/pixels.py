@@ -1,4 +1,4 @@
-"""What the layers are given of the image that is shown: all of it, or of a large one levels, read in parts."""
+"""What the layers are given of the image that is shown: all of it, or of a large one what is read in parts."""
 
 from __future__ import annotations
 
@@ -34,11 +34,14 @@ class Pixels(Protocol):
     def image(self) -> Any:
         """The image, in channels that can be shown."""
 
-    def label(self) -> NDArray[np.uint8]:
+    def label(self) -> Any:
         """The label in the frame, to be edited in place."""
 
     def map(self, name: str) -> Any | None:
         """A map of the run; None when there is none. The band as uint8."""
+
+    def contrast(self) -> tuple[float, float] | None:
+        """Values of the image that are drawn black and white; None where napari finds them."""
 
 
 class WholePixels:
@@ -62,6 +65,9 @@ class WholePixels:
         """A map of the run; None when there is none."""
         values = self._controller.read_map(name)
         return values.astype(np.uint8) if values is not None and values.dtype == bool else values
+
+    def contrast(self) -> None:
+        """Left to napari."""
 
 
 def give(layer: Any, data: Any) -> None:

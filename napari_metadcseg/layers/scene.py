@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_metadcseg.layers import looks, volumes
+from napari_metadcseg.layers.blocks import Blocks
 from napari_metadcseg.layers.edited import IMAGE, LABEL, PROPOSAL, EditedLabel
+from napari_metadcseg.layers.locating import Locating
 from napari_metadcseg.layers.overlays import OVERLAYS, REGION_COLORS, Overlay
 from napari_metadcseg.layers.pixels import WholePixels, give
 from napari_metadcseg.layers.turns import Turns
 from napari_metadcseg.layers.view import look_at
+from napari_metadcseg.layers.volume_pixels import is_large_volume
 from src_core.errors import MetaDCSegError
 from src_core.store.levels import is_large
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_metadcseg.controller import Controller
+    from napari_metadcseg.hand import Hand
     from napari_metadcseg.layers.pixels import Pixels
     from napari_metadcseg.state import UiState
     from src_core.data.case import Box, CaseInfo
@@ -51,16 +55,21 @@ class Scene(EditedLabel):
         self._seen_flat: dict[str, bool] = {}
         self._waiting: set[str] = set()
         self._turns = Turns()
+        self._locating = Locating(controller, self._on_located)
         volumes.expect_bodies()
         viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         controller.changed.connect(self._on_changed)
         controller.labels_changed.connect(self._on_labels_changed)
+        controller.closing.connect(self._on_closing)
 
     def disconnect(self) -> None:
         """Stop following the controller."""
         self._turns.stop()
+        self._locating.stop()
+        self._volume.close()
         self.controller.changed.disconnect(self._on_changed)
         self.controller.labels_changed.disconnect(self._on_labels_changed)
+        self.controller.closing.disconnect(self._on_closing)
         self.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         self._large.close()
         self._redraw.stop()
@@ -83,13 +92,32 @@ class Scene(EditedLabel):
         elif new.case_id is not None and shown != self._shown:
             self._shown = shown
             self._turns.stop()
-            try:
-                self._show_case()
-            except MetaDCSegError as error:  # said in the window, since nobody above us would
-                self.controller.say(str(error), "error")
+            if not self._show_flat():
                 return
         if new.review.region != old.review.region or new.case_id != old.case_id:
             self._show_region()
+        self._volume.has_come()
+
+    def _show_flat(self) -> bool:
+        """Show another image; where a large volume comes or goes, in slices first. False, and a sentence, if not."""
+        case = self.controller.case
+        turned = self.viewer.dims.ndisplay == 3 and case is not None
+        if turned and (self._volume.shown or is_large_volume(case.shape)):  # type: ignore[union-attr]
+            self._volume.leave()
+            self.viewer.dims.ndisplay = 2
+        try:
+            self._show_case()
+        except MetaDCSegError as error:  # said in the window, since nobody above us would
+            self._volume.has_come()
+            self.controller.say(str(error), "error")
+            return False
+        if turned and self._lies[0] == 3:
+            self.viewer.dims.ndisplay = 3
+        return True
+
+    def _on_closing(self) -> None:
+        self._locating.stop()
+        self._volume.leave()
 
     def _on_labels_changed(self, case_id: int, box: Box | None) -> None:
         if case_id == self.controller.state.case_id:
@@ -97,7 +125,7 @@ class Scene(EditedLabel):
             self._reload_trust(box)  # what is verified now is trusted
 
     def _on_visible(self, overlay: Overlay) -> None:
-        if overlay.key in self._waiting:
+        if overlay.key in self._waiting and self._ours[overlay.key].visible:
             self._draw_overlay(overlay)
             self._large.make_missing()
 
@@ -108,8 +136,14 @@ class Scene(EditedLabel):
             self._seen_flat = {key: self._ours[key].visible for key in COVERS if self._alive(key)}
             for key in self._seen_flat:
                 self._ours[key].visible = False
+            if self._volume.shown:
+                for overlay in OVERLAYS:
+                    self._show_overlay(overlay)
+                self._volume.put_away()
+                self._volume.show_bodies()
             volumes.turn(self.viewer)
         else:
+            self._volume.show_slices()
             for key, visible in self._seen_flat.items():
                 self.switch(key, visible)
             for overlay in OVERLAYS:
@@ -117,6 +151,7 @@ class Scene(EditedLabel):
                     self._show_overlay(overlay)
             self._seen_flat = {}
             self._go_to_region()
+        self.frame_changed.emit()
 
     def _draw_outlines(self) -> None:
         for key, width in OUTLINES.items():
@@ -134,6 +169,7 @@ class Scene(EditedLabel):
         project, case, shown = self.controller.project, self.controller.case, self._shown
         if project is None or case is None:
             return
+        self._volume.leave()
         self._pixels = pixels = self._pixels_of(project, case)
         axes, image = len(case.shape), pixels.image()
         rgb = (image[0] if pixels.large else image).ndim > axes
@@ -145,13 +181,18 @@ class Scene(EditedLabel):
         if first or self._ours[IMAGE].rgb != rgb:
             self._drop(IMAGE)
             self._ours[IMAGE] = self.viewer.add_image(
-                image, name=IMAGE, rgb=rgb, multiscale=pixels.large, **volumes.grid_of(case)
+                image,
+                name=IMAGE,
+                rgb=rgb,
+                multiscale=pixels.large,
+                contrast_limits=None if rgb else pixels.contrast(),
+                **volumes.grid_of(case),
             )
             self.viewer.layers.move(self.viewer.layers.index(self._ours[IMAGE]), 0)
         else:
             give(self._ours[IMAGE], image)
             if not rgb:
-                self._ours[IMAGE].reset_contrast_limits()
+                looks.stretch(self._ours[IMAGE], pixels.contrast())
         self._show_label()  # below the overlays: doubt is to be seen on the label
         self._show_overlays()
         self._show_proposal()
@@ -167,6 +208,8 @@ class Scene(EditedLabel):
     def _pixels_of(self, project: Project, case: CaseInfo) -> Pixels:
         if not is_large(case.shape):
             self._large.leave()
+            if is_large_volume(case.shape):
+                return self._volume.pixels(project, case)
             return WholePixels(self.controller, project, case)
         region = self.controller.state.review.region
         return self._large.pixels(project, case, None if region is None or region.case_id != case.id else region.box)
@@ -193,6 +236,9 @@ class Scene(EditedLabel):
             give(layer, nothing if layer.multiscale else nothing[-1])
 
     def _draw_overlay(self, overlay: Overlay) -> None:
+        if self._volume.solid:
+            self._volume.refuse_map(self._layer_of(overlay.key))
+            return
         self._waiting.discard(overlay.key)
         data = None if self._pixels is None else self._pixels.map(overlay.key)
         if data is None:
@@ -200,12 +246,14 @@ class Scene(EditedLabel):
             return
         if self._alive(overlay.key):
             give(self._ours[overlay.key], data)
+            self._volume.arrived()
             return
         self._ours[overlay.key] = layer = looks.add_overlay(self.viewer, data, overlay, **self._grid)
         layer.events.visible.connect(lambda: self._on_visible(overlay))
         for key in (PROPOSAL, REGION):  # lines stay above what is coloured
             if self._alive(key):
                 self.viewer.layers.move(self.viewer.layers.index(self._ours[key]), len(self.viewer.layers))
+        self._volume.arrived()
 
     def _show_proposal(self) -> None:
         proposed = None if self._pixels is None else self._pixels.map("proposed")
@@ -215,18 +263,33 @@ class Scene(EditedLabel):
             return
         if self._alive(PROPOSAL):
             give(self._ours[PROPOSAL], proposed)
-            return
-        self._ours[PROPOSAL] = looks.add_proposal(self.viewer, proposed, state.classes, PROPOSAL, **self._grid)
+        else:
+            self._ours[PROPOSAL] = looks.add_proposal(self.viewer, proposed, state.classes, PROPOSAL, **self._grid)
+        self._volume.arrived()
 
     def _show_region(self) -> None:
         case = self.controller.case
         hand = None if self.controller.state.review.region is None else self.controller.hand()
         if hand is None or case is None or hand.region.case_id != case.id:
+            self._locating.stop()
             if self._alive(REGION):  # hidden, not removed: napari takes a third of a second to remove a layer
                 self._ours[REGION].visible = False
             return
         region = hand.region
         self._frame_region(region.box, case)
+        self._draw_region(hand, case)
+        self._go_to_region()
+        look_at(self.viewer, region.box, case)
+        self._locating.begin(hand)
+
+    def _on_located(self) -> None:
+        """Draw the region in hand where it is, instead of its box."""
+        hand, case = self.controller.hand(), self.controller.case
+        if hand is not None and case is not None and hand.region.case_id == case.id:
+            self._draw_region(hand, case)
+
+    def _draw_region(self, hand: Hand, case: CaseInfo) -> None:
+        region = hand.region
         rim = 0 if region.labelled else 1  # napari draws no outline at the rim of a layer, where an image ends
         inside, start = hand.outline
         mask, step = np.pad(inside.astype(np.uint8), rim), hand.step
@@ -242,8 +305,6 @@ class Scene(EditedLabel):
         else:
             grid = {**self._grid, "scale": size, "translate": corner}
             self._ours[REGION] = looks.add_region(self.viewer, mask, color, REGION, **grid)
-        self._go_to_region()
-        look_at(self.viewer, region.box, case)
 
     def _reload_trust(self, box: Box | None) -> None:
         if self._pixels is not None and self._pixels.large:
@@ -251,6 +312,11 @@ class Scene(EditedLabel):
             return
         if box is None or not self._alive(TRUST.key) or TRUST.key in self._waiting:
             self._show_overlay(TRUST)
+            return
+        data = self._ours[TRUST.key].data
+        if isinstance(data, Blocks):
+            data.changed(box)
+            self._ours[TRUST.key].refresh()
             return
         values = self.controller.read_map(TRUST.key, box)
         if values is not None:

@@ -8,6 +8,7 @@ import io
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 import tifffile
 import zarr
 from PIL import Image
@@ -82,6 +83,21 @@ def turned(path, values):
     nibabel.save(plain.as_reoriented(nibabel.orientations.ornt_transform(start, codes)), path)
 
 
+def itk(path, values, origin=(7.0, -5.0, 11.0), axes=None, packed=False):
+    """As users of ITK write it, classes as components; their x runs to the left and y to the back."""
+    volume = values if values.ndim == 3 else np.moveaxis(values, 0, -1)
+    image = SimpleITK.GetImageFromArray(volume, isVector=values.ndim > 3)
+    image.SetSpacing(SPACING[::-1])
+    image.SetOrigin(origin)
+    image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    image = image if axes is None else SimpleITK.DICOMOrient(image, axes)
+    SimpleITK.WriteImage(image, str(path), useCompression=packed)
+
+
+def itk_turned(axes):
+    return lambda path, values: itk(path, values, axes=axes, packed=True)
+
+
 def in_folder(suffix, write):
     def make(folder, values):
         folder.mkdir()
@@ -126,6 +142,17 @@ KINDS = {
     "TIFF hyperstack": ("x", in_folder(".tif", hyperstack)),
     "NIfTI": ("x", in_folder(".nii", nifti)),
     "NIfTI, packed, turned": ("x", in_folder(".nii.gz", turned)),
+    "NRRD": ("x", in_folder(".nrrd", itk)),
+    "NRRD, packed, turned": ("x", in_folder(".nrrd", itk_turned("SAL"))),
+    "NRRD, pixels beside it": ("x", in_folder(".nhdr", itk)),
+    "NRRD, foreground": ("x", in_folder(".nrrd", lambda path, values: itk(path, values[1], axes="LPS"))),
+    "MetaImage": ("x", in_folder(".mha", itk)),
+    "MetaImage, packed, turned": (
+        "x",
+        in_folder(".mha", itk_turned("ASR")),
+    ),
+    "MetaImage, pixels beside it": ("x", in_folder(".mhd", itk)),
+    "MetaImage, foreground": ("x", in_folder(".mha", lambda path, values: itk(path, values[1], axes="PIR"))),
     "NIfTI, foreground": ("x", in_folder(".nii.gz", lambda path, values: nifti(path, values[1]))),
 }
 
@@ -162,6 +189,27 @@ def test_maps_that_lie_elsewhere_are_refused(project_path, tmp_path):
         assert project.runs() == []
 
 
+@pytest.mark.parametrize("suffix", [".nrrd", ".nhdr", ".mha", ".mhd"])
+def test_maps_of_itk_that_lie_elsewhere_or_are_broken_are_refused(project_path, tmp_path, suffix):
+    (tmp_path / "x").mkdir()
+    first, second = (tmp_path / "x" / f"{name}{suffix}" for name in "ab")
+    itk(first, both())
+    itk(second, both(), origin=(3.0, -5.0, 11.0))
+    words = rf"b{suffix} lies on another grid than its image b \(.*from \(-3, 5, 11\) mm, expected .*from \(-7, 5, 11\)"
+    with pytest.raises(PairingError, match=words):
+        import_scores(project_path, probabilities=tmp_path / "x")
+    itk(second, both()[:, 1:])
+    with pytest.raises(PairingError, match=rf"b{suffix}"):
+        import_scores(project_path, probabilities=tmp_path / "x")
+    itk(second, both())
+    data = next((path for path in second.parent.glob("b.*raw*")), second)
+    data.write_bytes(data.read_bytes()[:-40])
+    with pytest.raises(PairingError, match=rf"b{suffix}"):
+        import_scores(project_path, probabilities=tmp_path / "x")
+    with Project.open(project_path) as project:
+        assert project.runs() == []
+
+
 def test_one_slice_is_not_taken_for_a_volume(project_path, tmp_path):
     """What a 2-D model says of one slice is not enough, and says what would be."""
     with pytest.raises(PairingError, match="array of 2 x 14 x 10; expected 2 x 6 x 14 x 10"):
@@ -182,14 +230,15 @@ def test_classes_that_are_as_many_as_slices_stand_first():
 # ------------------------------------------------------------------ the whole review
 
 
-def test_volumes_are_reviewed_without_training(project_path, tmp_path, capsys):
+@pytest.mark.parametrize(("suffix", "write"), [(".nii.gz", nifti), (".nrrd", itk), (".mha", itk)])
+def test_volumes_are_reviewed_without_training(project_path, tmp_path, capsys, suffix, write):
     (tmp_path / "trust").mkdir()
     (tmp_path / "proposed").mkdir()
     given = organ()
     given[MISSING] = 0
     for name, drawn in (("a", given), ("b", organ())):
-        nifti(tmp_path / f"trust/{name}.nii.gz", np.where(drawn == organ(), 0.9, 0.1).astype(np.float32))
-        write_new(tmp_path / f"proposed/{name}.nii.gz", organ(), GRID)
+        write(tmp_path / f"trust/{name}{suffix}", np.where(drawn == organ(), 0.9, 0.1).astype(np.float32))
+        write(tmp_path / f"proposed/{name}{suffix}", organ())
     words = ["--trust", str(tmp_path / "trust"), "--proposed", str(tmp_path / "proposed")]
     assert main(["import-scores", str(project_path), *words]) == 0
     capsys.readouterr()

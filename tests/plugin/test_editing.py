@@ -472,6 +472,15 @@ def test_slow_depends_on_what_is_edited(tmp_path):
         assert not desk.slow(Request(tool="take_lasso"))
 
 
+def test_what_is_read_for_a_slice_decides_how_slow_it_is(tmp_path):
+    with make(tmp_path, {"one": np.zeros((90, 80, 80), np.uint8)}) as project:
+        desk = EditDesk(project, project.cases[0], active=1)
+        assert not desk.slow(Request(tool="copy_before", scope="slice"))
+        assert not desk.slow(Request(tool="grow", scope="slice"))
+        assert desk.slow(Request(tool="interpolate", scope="slice"))
+        assert desk.slow(Request(tool="grow", scope="image"))
+
+
 def test_an_image_that_came_later_has_no_proposal_until_it_is_scored(desk):
     desk.run.covers = lambda _case_id: False
     with pytest.raises(InputError, match="not scored yet; press 'Score new images' on the tab Project"):

@@ -110,11 +110,45 @@ def test_where_a_part_of_an_image_is_by_hand(controller, large, monkeypatch):
     assert (hand.step, hand.coarse.shape, hand.outline[1]) == (10, (2, 3), (10, 10))
     region = hand.region
     object.__setattr__(region, "pixels", region.pixels - 1)  # not told by its size any more
-    inside = np.zeros((SIZE, SIZE), bool)
+    inside, asked = np.zeros((SIZE, SIZE), bool), [1]
     inside[12, 35] = inside[29, 10] = True
     found = large_hand._coarse(type("Pixels", (), {"region": region, "mask": lambda _, box: inside[box.slices]})(),
-                               controller.case, 10)  # fmt: skip
+                               controller.case, 10, asked.clear)  # fmt: skip
+    assert asked == []  # it may be ended on the way
     assert found.tolist() == [[False, False, True], [True, False, False]]
+
+
+def test_a_part_of_an_image_is_taken_before_it_is_known_where_it_is(controller, large, monkeypatch):
+    region = next(region for region in controller.queue.regions if region.image == "b")
+    object.__setattr__(region, "pixels", region.pixels - 1)  # as if it were not all of its box
+    read = []
+    whole_map = Run.read_map
+    monkeypatch.setattr(Run, "read_map", lambda self, *parts: read.append(parts[1:]) or whole_map(self, *parts))
+    hand = take(controller, "b")
+    assert {name for name, _ in read} == {"proposed"}  # the part in its middle
+    assert hand.coarse.all()
+    coarse = hand.locate(lambda: None)
+    assert {name for name, _ in read} == {"proposed", "regions"}
+    coarse[0, 0] = False
+    review = controller.review
+    take(controller, "c")
+    assert not review.located(hand, coarse)
+    again = take(controller, "b")
+    assert not review.located(hand, coarse)  # taken anew meanwhile
+    assert review.located(again, coarse)
+    assert controller.hand().coarse is coarse
+    assert controller.hand().locate is None
+
+
+def test_looking_for_it_can_be_ended(controller, large):
+    region = next(region for region in controller.queue.regions if region.image == "b")
+    object.__setattr__(region, "pixels", region.pixels - 1)
+
+    def end():
+        raise InputError("enough")
+
+    with pytest.raises(InputError, match="enough"):
+        take(controller, "b").locate(end)
 
 
 @pytest.mark.parametrize("decision", ["accept", "confirm", "keep", "unsure"])
@@ -202,7 +236,7 @@ def test_where_a_part_of_an_image_is_on_squares_of_any_size(controller, large, s
     object.__setattr__(region, "pixels", region.pixels - 1)  # as if it were not all of its box
     inside = np.random.default_rng(step).random((SIZE, SIZE)) < 0.02
     pixels = type("Pixels", (), {"region": region, "mask": lambda _, box: inside[box.slices]})()
-    found = large_hand._coarse(pixels, controller.case, step)
+    found = large_hand._coarse(pixels, controller.case, step, lambda: None)
     padded = np.pad(inside, (0, -SIZE % step))
     sides = len(padded) // step
     assert np.array_equal(found, padded.reshape(sides, step, sides, step).any(axis=(1, 3)))

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_metadcseg.editing import Request
+from napari_metadcseg.layers import ahead, blocks, volume_pixels
 from src_core.data.case import OKABE_ITO, ClassInfo, Verified
 from src_core.store.create import NewCase, build_project
 from src_core.store.journal import Action
@@ -24,6 +25,13 @@ CLASSES = (
 SPACING = (3.0, 0.5, 0.5)
 
 
+def read_in_blocks(monkeypatch, edge=4):
+    """Every volume is large, and read in small blocks."""
+    monkeypatch.setattr(volume_pixels, "HELD_WHOLE", 100)
+    for module in (blocks, ahead, volume_pixels):
+        monkeypatch.setattr(module, "EDGE", edge)
+
+
 def truth_of(shape=(9, 60, 70)):
     """A box of organ, in slices 2 to 6."""
     truth = np.zeros(shape, np.uint8)
@@ -31,10 +39,12 @@ def truth_of(shape=(9, 60, 70)):
     return truth
 
 
-@pytest.fixture
-def opened(window, tmp_path):
+@pytest.fixture(params=["held", "in blocks"])
+def opened(window, tmp_path, request, monkeypatch):
     """A volume whose organ lacks a part in slices 4 to 6, most of it in slice 5; one that lies along its last axis;
     and an image."""
+    if request.param == "in blocks":
+        read_in_blocks(monkeypatch)
     truth = truth_of()
     given = truth.copy()
     given[4:7, 15:25, 20:40] = 0
