@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from src_core.infer.held_out import compare_with_reviewed
 from src_core.messages import Message
+from src_core.train.heap import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -94,6 +95,8 @@ def collect(
         if case is not None:
             writer.write(case.case_id, case.maps, held_out=case.held_out)
             found[case.position] = case.regions, case.quality
+        else:
+            give_back()
         listener(Message("scoring", {"done": done, "total": total}))
     inorder = [found[position] for position in range(count)]
     regions = [region for some, _ in inorder for region in some] + [row for each in large for row in each.regions]

@@ -26,7 +26,7 @@ from src_core.infer.held_out import HeldOut
 from src_core.infer.maps import Maps, Opinion
 from src_core.infer.score_tiles import TiledScoring
 from src_core.infer.score_volumes import VolumeScoring
-from src_core.meta.judge import Scale
+from src_core.meta.judge import Scale, levels_of
 from src_core.meta.weights import log_posterior, pixel_weights, probability_of
 from src_core.review.regions import find_regions, image_score
 from src_core.store.project import Project
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from src_core.infer.maps import Place
     from src_core.messages import Message
+    from src_core.meta.judge import Levels
     from src_core.store.runs import Run, ScoreWriter
     from src_core.train.cases import WorkCase
     from src_core.train.control import Control
@@ -64,8 +65,7 @@ class Seen(NamedTuple):
 
     totals_R: Tensor
     sums_RD: Tensor
-    opinion_CX: NDArray[np.float32]
-    given_X: NDArray[np.uint8]
+    levels: Levels
 
 
 class Scorer:
@@ -123,9 +123,8 @@ class Scorer:
                 image = case.image_IX[(None, slice(None), *window)].to(self.learner.device)
                 teacher_1CX, features_1DX = teacher_prediction(self.learner.teacher, image)
                 totals_R, sums_RD = centers.seen(features_1DX, teacher_1CX, torch.ones_like(teacher_1CX[:, 0]))
-                found.append(
-                    Seen(totals_R.cpu(), sums_RD.cpu(), teacher_1CX[0].cpu().numpy(), case.given_X.numpy()[window])
-                )
+                levels = levels_of(teacher_1CX[0].cpu().numpy(), case.given_X.numpy()[window])
+                found.append(Seen(totals_R.cpu(), sums_RD.cpu(), levels))
         return found
 
     def settle(self, seen: Sequence[Seen]) -> None:
@@ -134,7 +133,7 @@ class Scorer:
         centers.forget()
         for each in seen:
             centers.move(each.totals_R.to(self.learner.device), each.sums_RD.to(self.learner.device))
-        self._scale = Scale.of([each.opinion_CX for each in seen], [each.given_X for each in seen])
+        self._scale = Scale.of_levels([each.levels for each in seen])
 
     def maps(self, members: Sequence[int], label: NDArray[np.uint8], verified: NDArray[np.uint8]) -> Maps:
         """Score one image or volume.

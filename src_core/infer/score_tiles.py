@@ -18,6 +18,7 @@ from src_core.errors import storage_errors
 from src_core.infer.maps import Opinion
 from src_core.infer.seams import Seams
 from src_core.review.region_blocks import RegionBlocks
+from src_core.train.heap import give_back
 from src_core.train.working import enlarged
 
 if TYPE_CHECKING:
@@ -85,11 +86,18 @@ class TiledScoring:
     def steps(self) -> Iterator[None]:
         """Score one tile after the other; the results of an image are there after its last one.
 
+        The tiles that were learned from are read again when their turn comes, so their images are let go of.
+
         Raises
         ------
         StorageError
             If the disk is full.
         """
+        self._scorer.begin()
+        for learned in self._data.cases:
+            if learned.tile is not None:
+                learned.image_IX = torch.empty(0)
+        give_back()
         for case in self._cases:
             yield from self._steps_of(case)
 

@@ -30,7 +30,7 @@ Shape suffixes: C classes, X any number of space axes (2 or 3), N pixels, F feat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -80,13 +80,34 @@ class Scale:
     @classmethod
     def of(cls, teachers: Sequence[NDArray[np.floating]], given: Sequence[NDArray[np.uint8]]) -> Scale:
         """From opinions, ``(C, X)`` each, and given masks of the same cases."""
+        return cls.of_levels([levels_of(*pair) for pair in zip(teachers, given, strict=True)])
+
+    @classmethod
+    def of_levels(cls, levels: Sequence[Levels]) -> Scale:
+        """From what :func:`levels_of` tells of each case."""
         centers, spreads = [], []
-        for index in range(1, teachers[0].shape[0]):
-            log_odds = np.concatenate([_log_odds(teacher[index]).ravel()[::7] for teacher in teachers])
-            share = np.concatenate([(mask == index).ravel() for mask in given]).mean()
+        pixels = sum(each.pixels for each in levels)
+        for index in range(levels[0].log_odds_CN.shape[0]):
+            log_odds = np.concatenate([each.log_odds_CN[index] for each in levels])
+            share = sum(int(each.given_C[index]) for each in levels) / pixels
             centers.append(float(np.quantile(log_odds, 1 - share)))
             spreads.append(max(float(np.sqrt(np.square(log_odds).mean())), 1e-3))
         return cls(tuple(centers), tuple(spreads))
+
+
+class Levels(NamedTuple):
+    """What a case tells of the scale: log-odds of each foreground class at every seventh pixel, and given pixels."""
+
+    log_odds_CN: NDArray[np.float64]
+    given_C: NDArray[np.int64]
+    pixels: int
+
+
+def levels_of(teacher_CX: NDArray[np.floating], given_X: NDArray[np.uint8]) -> Levels:
+    """From an opinion and a given mask."""
+    log_odds = [_log_odds(each_X.ravel()[::7]) for each_X in teacher_CX[1:]]
+    given = [np.count_nonzero(given_X == index) for index in range(1, len(teacher_CX))]
+    return Levels(np.stack(log_odds), np.array(given, dtype=np.int64), given_X.size)
 
 
 def _log_odds(probability_X: NDArray[np.floating]) -> NDArray[np.float64]:

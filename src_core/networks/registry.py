@@ -40,10 +40,13 @@ class Entry:
         logits ``(B, C, X)``.
     stride : int
         Every side of its input must be a multiple of it.
+    channels_last : bool
+        Its layers take images whose channels lie together in memory, as convolutions of a CPU like them best.
     """
 
     build: Builder
     stride: int
+    channels_last: bool = False
 
 
 def norm_layer(settings: TrainingSettings) -> tuple[str, dict[str, Any]]:
@@ -117,10 +120,10 @@ def _swinunetr(in_channels: int, classes: int, dims: int, settings: TrainingSett
 
 
 NETWORKS: dict[str, Entry] = {
-    "unet++": Entry(_unetplusplus, 16),
+    "unet++": Entry(_unetplusplus, 16, channels_last=True),
     "unet": Entry(_unet, 16),
-    "dynunet": Entry(_dynunet, 16),
-    "segresnet": Entry(_segresnet, 8),
+    "dynunet": Entry(_dynunet, 16, channels_last=True),
+    "segresnet": Entry(_segresnet, 8, channels_last=True),
     "swinunetr": Entry(_swinunetr, 32),
 }
 
@@ -204,4 +207,5 @@ def build_network(in_channels: int, classes: int, settings: TrainingSettings, *,
         classes=classes,
         spatial_dims=spatial_dims,
         stride=entry.stride,
+        channels_last=entry.channels_last,
     )

@@ -35,6 +35,8 @@ class Segmenter(nn.Module):
     min_side : int, optional
         Smallest side that the network takes, px; twice the stride by default, so that normalisation in the deepest
         level has more than one pixel.
+    channels_last : bool
+        Whether :meth:`laid_out` may change how images lie in memory.
 
     Attributes
     ----------
@@ -56,17 +58,29 @@ class Segmenter(nn.Module):
         spatial_dims: int,
         stride: int,
         min_side: int | None = None,
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.body = body
         self.spatial_dims = spatial_dims
         self.stride = stride
         self.min_side = min_side or 2 * stride
+        self._channels_last = channels_last and spatial_dims == 2
         self._head_name, self.feature_channels = _probe(body, in_channels, classes, (self.min_side,) * spatial_dims)
 
     def forward(self, images_BIX: Tensor) -> Tensor:
         """Logits ``(B, C, X)`` of images whose sides are multiples of ``stride``."""
         return _first(self.body(images_BIX))
+
+    def laid_out(self, images_BIX: Tensor) -> Tensor:
+        """The images as the network is fastest with them: on a CPU with the channels of a pixel beside each other.
+
+        With that, U-Net++ took 0.64 to 0.76 of its time and 0.2 GB less for 700 px. Not for a forward-mode derivative:
+        that of torch's group normalisation does not take it.
+        """
+        if not self._channels_last or images_BIX.device.type != "cpu":
+            return images_BIX
+        return images_BIX.to(memory_format=torch.channels_last)  # contiguous() would leave single channels
 
     def with_features(self, images_BIX: Tensor) -> tuple[Tensor, Tensor]:
         """Logits ``(B, C, X)`` and features ``(B, D, X)``; features of a coarser level are enlarged linearly."""

@@ -109,7 +109,7 @@ class Learner:
         self.network = build_network(data.channels, self.classes, settings, spatial_dims=data.spatial_dims).to(device)
         self.teacher = copy.deepcopy(self.network).requires_grad_(False).eval()
         self.optimizer = build_optimizer(self.network, settings)
-        self.passes = Passes(settings, device, ranks)
+        self.passes = Passes(settings, device, ranks, self.network.laid_out)
         self.weigher = Weigher(self.network, data.cases, self.classes, settings, self.passes)
         self.centers = Centers(self.classes, self.network.feature_channels, settings).to(device)
         self.judge: Judge | None = None

@@ -31,6 +31,10 @@ _WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 """How torch says it where it has no error of its own for it, as on the CPU."""
 
 
+def _as_they_are(images_BIX: Tensor) -> Tensor:
+    return images_BIX
+
+
 class Passes:
     """Passes with a graph through one network or several, all in the same number of parts.
 
@@ -40,6 +44,8 @@ class Passes:
     device : torch.device
     ranks : Ranks, optional
         Processes that share the crops of a batch.
+    laid_out : callable, optional
+        How images are to lie in memory (:meth:`~src_core.networks.segmenter.Segmenter.laid_out`).
 
     Attributes
     ----------
@@ -49,11 +55,18 @@ class Passes:
         What layers compute in; None is single precision. The derivative of the meta weights never comes here.
     """
 
-    def __init__(self, settings: TrainingSettings, device: torch.device, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+        laid_out: Callable[[Tensor], Tensor] = _as_they_are,
+    ) -> None:
         self.parts = 1
         self.ranks = ranks
         self.dtype = lower_precision(settings.precision, device)
         self._device = device
+        self._laid_out = laid_out
         self._crops = -(-max(settings.batch_size, settings.meta_batch_size) // ranks.size)
 
     def __call__(self, call: Callable[[Tensor], Tensor], images_BIX: Tensor) -> Tensor:
@@ -61,6 +74,7 @@ class Passes:
         return self.ranks.apart(lambda part_BIX: (self._own(call, part_BIX),), images_BIX)[0]
 
     def _own(self, call: Callable[[Tensor], Tensor], images_BIX: Tensor) -> Tensor:
+        images_BIX = self._laid_out(images_BIX)
         with self._autocast():
             if self.parts == 1:
                 logits_BCX = call(images_BIX)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from src_core.train.heap import give_back
 from src_core.train.windows import in_windows
 
 if TYPE_CHECKING:
@@ -40,16 +41,15 @@ def teacher_prediction(
     features_BDX : Tensor
     """
     sides = tuple(images_BIX.shape[2:])
-    logits_BCX, features_BDX = teacher.with_features(padded(teacher, images_BIX))
+    # the largest view first, while there is nothing beside it in memory
+    zoomed = {zoom: _zoomed(teacher, images_BIX, zoom) for zoom in sorted(zooms, reverse=True)}
+    if zoomed:
+        give_back()
+    logits_BCX, features_BDX = teacher.with_features(teacher.laid_out(padded(teacher, images_BIX)))
     views = [_cropped(logits_BCX.softmax(1), sides)]
     if mirror:
         views.append(_predict(teacher, images_BIX.flip(-1)).flip(-1))
-    linear = "bilinear" if len(sides) == 2 else "trilinear"
-    for zoom in zooms:
-        scaled = functional.interpolate(
-            images_BIX, scale_factor=zoom, mode=linear, align_corners=False, antialias=zoom < 1 and len(sides) == 2
-        )
-        views.append(functional.interpolate(_predict(teacher, scaled), size=sides, mode=linear, align_corners=False))
+    views += [zoomed[zoom] for zoom in zooms]
     return torch.stack(views).mean(0), _cropped(features_BDX, sides)
 
 
@@ -72,8 +72,16 @@ def teacher_probabilities(
     )
 
 
+def _zoomed(teacher: Segmenter, images_BIX: Tensor, zoom: float) -> Tensor:
+    sides = tuple(images_BIX.shape[2:])
+    linear = "bilinear" if len(sides) == 2 else "trilinear"
+    smooth = zoom < 1 and len(sides) == 2
+    scaled = functional.interpolate(images_BIX, scale_factor=zoom, mode=linear, align_corners=False, antialias=smooth)
+    return functional.interpolate(_predict(teacher, scaled), size=sides, mode=linear, align_corners=False)
+
+
 def _predict(teacher: Segmenter, images_BIX: Tensor) -> Tensor:
-    logits_BCX: Tensor = teacher(padded(teacher, images_BIX))
+    logits_BCX: Tensor = teacher(teacher.laid_out(padded(teacher, images_BIX)))
     return _cropped(logits_BCX.softmax(1), tuple(images_BIX.shape[2:]))
 
 
