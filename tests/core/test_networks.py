@@ -141,3 +141,27 @@ def test_a_layer_used_twice_is_replaced_everywhere():
     network = torch.nn.Sequential(layer, layer)
     tensors = {name: torch.full_like(value, 2.0) for name, value in network.named_parameters()}
     assert call_with(network, tensors, torch.ones(1, 1, 1, 1)).item() == 2 * (2 * 1 + 2) + 2
+
+
+@pytest.mark.parametrize("name", ["unet++", "dynunet", "segresnet"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_beside_each_other_change_nothing_but_rounding(name, channels):
+    network = build_network(channels, 2, preset("quick", network=name, base_width=8)).eval()
+    images_BIX = torch.randn(2, channels, 64, 96)
+    laid_out = network.laid_out(images_BIX)
+    assert laid_out.stride()[1] == 1
+    with torch.no_grad():
+        before, after = network(images_BIX), network(laid_out)
+    assert after.stride()[1] == 1  # the layers kept it so
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
+
+
+def test_images_of_other_networks_and_volumes_lie_as_they_did():
+    plane, volume = torch.randn(1, 3, 64, 64), torch.randn(1, 3, 32, 32, 32)
+    register("mine", mine, stride=2)
+    try:
+        assert build_network(3, 2, preset("quick", network="mine")).laid_out(plane) is plane
+    finally:
+        del NETWORKS["mine"]
+    settings = preset("quick", network="dynunet", base_width=8)
+    assert build_network(3, 2, settings, spatial_dims=3).laid_out(volume) is volume
