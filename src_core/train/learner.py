@@ -112,6 +112,7 @@ class Learner:
         self.passes = Passes(settings, device, ranks, self.network.laid_out)
         self.weigher = Weigher(self.network, data.cases, self.classes, settings, self.passes)
         self.centers = Centers(self.classes, self.network.feature_channels, settings).to(device)
+        self._centered: Batch | None = None
         self.judge: Judge | None = None
         self.trust_scale: TrustScale | None = None
         self.twins: list[Learner] = []
@@ -353,7 +354,9 @@ class Learner:
             torch.where(batch.labels_BX == IGNORE, teacher_BCX.argmax(1), batch.labels_BX),
             evidence_scale=0.0,
         )
-        self.centers.update(features_BDX, teacher_BCX, torch.where(batch.verified_BX, 1.0, trust_BX))
+        if batch is not self._centered:  # the same one again, as when memory ran out later in its step, moves nothing
+            self.centers.update(features_BDX, teacher_BCX, torch.where(batch.verified_BX, 1.0, trust_BX))
+            self._centered = batch
         if floor >= 1:
             return torch.ones_like(trust_BX)
         return pixel_emphasis(self.centers.uncertainty(features_BDX, teacher_BCX), floor)

@@ -48,11 +48,11 @@ def weights_of(loop):
     return {name: value.clone() for name, value in loop.learner.network.state_dict().items()}
 
 
-def fail_above(module, crops):
+def fail_above(module, crops, when=lambda: True):
     """Let a network run out of memory with more than so many crops at a time, as a GPU does."""
 
     def refuse(_module, inputs):
-        if inputs[0].shape[0] > crops and torch.is_grad_enabled():
+        if inputs[0].shape[0] > crops and torch.is_grad_enabled() and when():
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     return module.register_forward_pre_hook(refuse)
@@ -106,6 +106,18 @@ def test_memory_that_runs_out_halves_the_batch_and_says_so(loop_of):
     whole.epoch(0)
     for name, value in weights_of(whole).items():
         torch.testing.assert_close(weights_of(loop)[name], value, atol=1e-5, rtol=1e-3)
+
+
+def test_centers_are_moved_once_by_a_step_that_is_taken_anew(loop_of):
+    changes = {"optimizer": "sgd", "warmup_fraction": 0.0, "cross_fit": False}
+    loop, whole = loop_of(**changes), loop_of(**changes)
+    fail_above(loop.learner.network, 1, when=lambda: loop.learner.centers.counts_R.any())
+    for each in (loop, whole):
+        each.epoch(0)
+    assert loop.learner.passes.parts == 4
+    assert whole.learner.centers.counts_R.any()
+    assert torch.equal(loop.learner.centers.counts_R, whole.learner.centers.counts_R)
+    torch.testing.assert_close(loop.learner.centers.values_RD, whole.learner.centers.values_RD, atol=1e-5, rtol=1e-3)
 
 
 def test_memory_for_less_than_one_crop_is_a_sentence(loop_of):
