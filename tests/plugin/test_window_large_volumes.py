@@ -397,13 +397,13 @@ def test_in_3d_a_coarser_copy_stands_for_it(solid, read):
     assert solid.viewer.layers.selection.active is layer(solid, "label")
 
 
-def test_decisions_in_3d_are_seen_there_and_in_slices(solid):
+def test_decisions_in_3d_are_seen_there_and_in_slices(solid, wait_for):
     region = solid.controller.state.review.region
     solid.controller.accept()
     case = solid.controller.project.case(region.case_id)
     if solid.controller.case.id != case.id:
         solid.controller.show(case.id)
-    QApplication.processEvents()
+    wait_for(lambda: solid.scene._volume._bodies.layers)
     now = solid.controller.project.read_label(case)
     assert np.array_equal(layer(solid, "label, coarser").data, now[::2, ::2, ::2])
     solid.viewer.dims.ndisplay = 2
@@ -437,12 +437,14 @@ def test_copies_take_every_so_manieth_voxel(project_path, step):
 # ------------------------------------------------------------------ and goes
 
 
-def test_closing_leaves_nothing_behind(opened):
+def test_closing_leaves_nothing_behind(opened, wait_for):
     ahead = opened.scene._volume._ahead
     for at in (16, 24, 8):
         go(opened, at)
     path = opened.controller.project.path
     assert ahead._reader is not None
+    others = {"background", "levels"}  # these read the project, too, for other parts of the window
+    wait_for(lambda: others.isdisjoint(thread.name for thread in threading.enumerate()))
     opened.controller.close()
     assert ahead._reader is None
     assert "ahead" not in [thread.name for thread in threading.enumerate()]
