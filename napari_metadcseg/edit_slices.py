@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from src_core.data.case import Box
+from src_core.data.slices import slice_box, sliced
 from src_core.errors import InputError
 from src_core.review.between import gap, interpolate, interpolate_slices, lay
 from src_core.review.stacks import place_of, stack_of
-from src_core.review.windows import relative, sliced
+from src_core.review.windows import relative
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,7 +38,7 @@ def copied(desk: EditDesk, part: Box, indices: Sequence[int]) -> Edited:
         Classes.
     """
     if len(desk.case.shape) == 3:
-        part, before = (sliced(part, desk.axis, at, at + 1) for at in (desk.at, desk.at - 1))
+        part, before = (slice_box(part, desk.axis, at) for at in (desk.at, desk.at - 1))
         label, source = (desk.project.read_label(desk.case, box) for box in (part, before))
         return part, lay(label, source, indices), {"from": f"slice {desk.at - 1}"}
     case, _ = desk.beside

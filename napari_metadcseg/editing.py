@@ -12,6 +12,7 @@ import numpy as np
 from napari_metadcseg import edit_slices
 from napari_metadcseg.hand import HELD
 from src_core.data.case import IGNORE, Box
+from src_core.data.slices import slice_box
 from src_core.errors import InputError
 from src_core.review import decisions, edits
 from src_core.review.lasso import lasso_mask
@@ -19,7 +20,7 @@ from src_core.review.region_parts import pixels_of, values_in
 from src_core.review.smoothing import smooth
 from src_core.review.stacks import neighbours
 from src_core.review.tools import checked_values, note, tool
-from src_core.review.windows import around, relative, sliced, without
+from src_core.review.windows import around, relative, without
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -256,7 +257,7 @@ class EditDesk:
             margin = max(LEAST_MARGIN * min(sizes), *(edge * size for edge, size in zip(box.shape, sizes, strict=True)))
             return around(box, [ceil(margin / size) for size in sizes], shape)
         if scope == "slice" and len(shape) == 3:
-            return sliced(self._all, self.axis, self.at, self.at + 1)
+            return slice_box(self._all, self.axis, self.at)
         return self._all
 
     def _framed_part(self, box: Box) -> Box:

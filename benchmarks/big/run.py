@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,9 @@ from typing import Any
 
 import numpy as np
 import zarr
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from measured import peak  # type: ignore[import-not-found]
 
 from src_core.config import preset
 from src_core.data.case import Box
@@ -36,11 +38,6 @@ PITCH, RADIUS = 64, 14
 STROKE, CORRECTIONS = 48, 60
 RUN = "bare"
 STEPS = ("create", "open", "correct", "mark", "verify", "export", "train", "score")
-
-
-def peak() -> float:
-    """Most memory that this process has had, GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 # ------------------------------------------------------------------ the slide

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,9 @@ from typing import Any
 
 import nibabel
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from measured import peak  # type: ignore[import-not-found]
 
 from src_core.config import preset
 from src_core.data.slices import slice_axis
@@ -33,11 +35,6 @@ SPACING = 2.0
 
 RUN = "bare"
 STEPS = ("create", "train", "score")
-
-
-def peak() -> float:
-    """Most memory that this process has had, GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def make_volume(folder: Path, side: int, slices: int) -> Path:

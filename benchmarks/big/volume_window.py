@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import subprocess
 import sys
 import time
@@ -21,15 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from measured import peak, resident, settled, strokes, timed, told  # type: ignore[import-not-found]
+
 from src_core.data.case import Box
-from src_core.data.scores import ImageScore, Region
+from src_core.data.scores import MAPS, ImageScore, Region
 from src_core.store.chunks import strip_boxes
 from src_core.store.create import create_from_folders
 from src_core.store.runs import ScoreWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
 SIDE, RUN, PITCH, RADIUS = 512, "known", 128, 24
@@ -40,14 +39,6 @@ LOOK = 2.0
 """Seconds that somebody looks at a region before a decision."""
 
 TIMES = 20
-KINDS: dict[str, Any] = {
-    "trust": np.float32,
-    "alpha": np.float32,
-    "beta": np.float32,
-    "uncertainty": np.float32,
-    "proposed": np.uint8,
-    "regions": np.int32,
-}
 
 # ------------------------------------------------------------------ the project
 
@@ -82,7 +73,7 @@ def prepare(folder: Path, slices: int) -> Path:
     run.mkdir(parents=True)
     (run / "run.json").write_text('{"started": "1", "settings": {"epochs": 1}}', encoding="utf-8")
     case, writer = made.cases[0], ScoreWriter(run, RUN)
-    arrays = writer.start(case.id, {name: (case.shape, np.dtype(kind)) for name, kind in KINDS.items()})
+    arrays = writer.start(case.id, {name: (case.shape, np.dtype(kind)) for name, kind in MAPS.items()})
     for box in strip_boxes(shape):
         number = balls(box)
         missing = (number > 0) & (number % 5 == 0)
@@ -111,42 +102,14 @@ def _region(case_id: int, number: int, pixels: int) -> Region:
 # ------------------------------------------------------------------ the window
 
 
-def peak() -> float:
-    """Most memory that this process has had, GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
-def resident() -> float:
-    """Memory of this process, GB."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e9
-
-
 def look(project: Path) -> dict[str, float]:
     """Open the window and work in it."""
     import napari
-    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
     from qtpy.QtWidgets import QApplication
 
     from napari_metadcseg.app import dock
-
-    def settled() -> None:
-        for _ in range(3):
-            QApplication.processEvents()
-
-    def timed(act: Callable[[], object]) -> tuple[float, float]:
-        """Until the window waits again, and processor time of its thread; ms."""
-        started, busy = time.perf_counter(), time.thread_time()
-        act()
-        settled()
-        return 1000 * (time.perf_counter() - started), 1000 * (time.thread_time() - busy)
-
-    def tell(name: str, times: list[tuple[float, float]]) -> None:
-        wall, busy = np.array(times).T
-        found[f"{name}, ms"], found[f"{name}, processor ms"] = float(np.median(wall)), float(np.median(busy))
-        if len(times) > 1:
-            found[f"{name}, longest ms"] = float(wall.max())
 
     def wait(seconds: float) -> None:
         until = time.perf_counter() + seconds
@@ -155,6 +118,10 @@ def look(project: Path) -> dict[str, float]:
             time.sleep(0.005)
 
     found: dict[str, float] = {}
+
+    def tell(name: str, times: list[tuple[float, float]]) -> None:
+        found.update(told(name, times))
+
     viewer = napari.Viewer()
     viewer.window.resize(1280, 800)
     widget = dock(viewer)
@@ -187,20 +154,8 @@ def look(project: Path) -> dict[str, float]:
         tell(name, times)
     tell("switch a map on", [timed(lambda: scene.switch("uncertainty", True))])
     tell("switch it off", [timed(lambda: scene.switch("uncertainty", False))])
-    rows, strokes, layer = controller.project.version()[0], [], scene.label_layer
-    assert layer is not None
-    layer.mode, layer.brush_size, layer.selected_label = "paint", 10, 1
-    for _ in range(TIMES):
-        at = canvas.rect().center() + QPoint(*(int(move) for move in rng.integers(-80, 80, 2)))
-        QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=at)
-        for step in range(1, 9):
-            QTest.mouseMove(canvas, at + QPoint(4 * step, 2 * step))
-        settled()
-        strokes.append(timed(lambda at=at: QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=at)))
-    tell("a stroke from its end", strokes)
-    recorded = controller.project.version()[0] - rows
-    if recorded < TIMES / 2:  # where a stroke was painted before, nothing changes
-        raise AssertionError(f"Only {recorded} of {TIMES} strokes were recorded.")
+    times, recorded = strokes(widget, canvas, rng, TIMES)
+    tell("a stroke from its end", times)
     for _ in range(recorded):
         controller.undo()
     maps = [lambda overlay=overlay: scene._show_overlay(overlay) for overlay in _overlays()] + [scene._show_proposal]

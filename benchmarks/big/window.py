@@ -12,41 +12,34 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
+from measured import peak, resident, settled, strokes, timed, told  # type: ignore[import-not-found]
 from run import PITCH, RADIUS, make_slide  # type: ignore[import-not-found]
 
 from src_core.data.case import Box
+from src_core.data.scores import MAPS
 from src_core.review.region_blocks import RegionBlocks
 from src_core.store import display
 from src_core.store.create import create_from_folders
 from src_core.store.runs import ScoreWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from src_core.data.case import CaseInfo
     from src_core.store.project import Project
 
 TILE, RUN, TIMES = 1024, "known", 40
-KINDS: dict[str, Any] = {
-    "trust": np.float32,
-    "alpha": np.float32,
-    "beta": np.float32,
-    "uncertainty": np.float32,
-    "proposed": np.uint8,
-    "regions": np.int32,
-}
 
 
 # ------------------------------------------------------------------ the project
@@ -76,7 +69,7 @@ def prepare(slide: Path, project: Path) -> dict[str, float]:
 def score(project: Project, case: CaseInfo, folder: Path) -> None:
     """Maps of what somebody knows who has seen the whole slide."""
     writer = ScoreWriter(folder, RUN)
-    arrays = writer.start(case.id, {name: (case.shape, np.dtype(kind)) for name, kind in KINDS.items()})
+    arrays = writer.start(case.id, {name: (case.shape, np.dtype(kind)) for name, kind in MAPS.items()})
     blocks = RegionBlocks(case)
     for box in tiles(case):
         label, verified = project.read_labels(case, box)
@@ -105,44 +98,19 @@ def tiles(case: CaseInfo) -> Iterator[Box]:
 # ------------------------------------------------------------------ the window
 
 
-def peak() -> float:
-    """Most memory that this process has had, GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-
-
-def resident() -> float:
-    """Memory of this process, GB."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e9
-
-
 def look(project: Path) -> dict[str, float]:
     """Open the window and work in it."""
     import napari
-    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
-    from qtpy.QtWidgets import QApplication
 
     from napari_metadcseg.app import dock
 
-    def settled() -> None:
-        for _ in range(3):
-            QApplication.processEvents()
-
-    def timed(act: Callable[[], object]) -> tuple[float, float]:
-        """Until the window waits again, and processor time of its thread; ms."""
-        started, busy = time.perf_counter(), time.thread_time()
-        act()
-        settled()
-        return 1000 * (time.perf_counter() - started), 1000 * (time.thread_time() - busy)
+    found: dict[str, float] = {}
 
     def tell(name: str, times: list[tuple[float, float]]) -> None:
-        wall, busy = np.array(times).T
-        found[f"{name}, ms"], found[f"{name}, processor ms"] = float(np.median(wall)), float(np.median(busy))
-        if len(times) > 1:
-            found[f"{name}, longest ms"] = float(wall.max())
+        found.update(told(name, times))
 
-    found: dict[str, float] = {}
     viewer = napari.Viewer()
     viewer.window.resize(1280, 800)
     widget = dock(viewer)
@@ -170,21 +138,7 @@ def look(project: Path) -> dict[str, float]:
         pans.append(timed(lambda place=place: setattr(viewer.scene.camera, "center", place)))
     tell("another place in view", pans)
     tell("edit here", [timed(scene.edit_here)])
-    rows, strokes = controller.project.version()[0], []
-    layer = scene.label_layer
-    assert layer is not None
-    layer.mode, layer.brush_size, layer.selected_label = "paint", 10, 1
-    for _ in range(TIMES):
-        at = canvas.rect().center() + QPoint(*(int(move) for move in rng.integers(-80, 80, 2)))
-        QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=at)
-        for step in range(1, 9):
-            QTest.mouseMove(canvas, at + QPoint(4 * step, 2 * step))
-        settled()
-        strokes.append(timed(lambda at=at: QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=at)))
-    tell("a stroke from its end", strokes)
-    recorded = controller.project.version()[0] - rows
-    if recorded < TIMES / 2:  # where a stroke was painted before, nothing changes
-        raise AssertionError(f"Only {recorded} of {TIMES} strokes were recorded.")
+    tell("a stroke from its end", strokes(widget, canvas, rng, TIMES)[0])
     found |= {"memory before, GB": before, "memory after, GB": resident(), "most memory of the window, GB": peak()}
     widget.shut_down()
     viewer.close()

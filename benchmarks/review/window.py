@@ -13,35 +13,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import napari
 import numpy as np
-from qtpy.QtWidgets import QApplication
 
 from napari_metadcseg.main_widget import MetaDCSegWidget
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "stopping"))
+from measured import settled, timed  # type: ignore[import-not-found]
 from speed import build  # type: ignore[import-not-found]
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def settled() -> None:
-    """Let the window work until nothing is left to do."""
-    for _ in range(3):
-        QApplication.processEvents()
-
-
-def timed(act: Callable[[], object]) -> tuple[float, float]:
-    """Wall clock and processor time of an action, until the window waits again; ms."""
-    started, busy = time.perf_counter(), time.thread_time()
-    act()
-    settled()
-    return 1000 * (time.perf_counter() - started), 1000 * (time.thread_time() - busy)
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from napari_metadcseg.layers.blocks import EDGE
 from src_core.data.case import Box
+from src_core.data.slices import sliced
 from src_core.errors import MetaDCSegError
-from src_core.review.windows import sliced
 from src_core.store.project import Project
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ import numpy as np
 from napari_metadcseg.layers.blocks import EDGE, Blocks
 from napari_metadcseg.maps import read_shown
 from src_core.data.case import Box
-from src_core.data.slices import slice_axis
+from src_core.data.slices import slice_axis, sliced
 from src_core.errors import MetaDCSegError
-from src_core.review.windows import sliced
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,12 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 if TYPE_CHECKING:
     from src_core.data.case import Box
 
 RegionKind = Literal["error", "ambiguous", "unlabelled"]
 
 UNLABELLED: RegionKind = "unlabelled"
+
+MAPS: dict[str, type[np.generic]] = {
+    "trust": np.float32,
+    "alpha": np.float32,
+    "beta": np.float32,
+    "uncertainty": np.float32,
+    "proposed": np.uint8,
+    "regions": np.int32,
+}
+"""The maps of an image that a run writes, and their types."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,11 +60,17 @@ def one_slice(values: NDArray[Scalar], axis: int, at: int) -> NDArray[Scalar]:
     return values[(slice(None),) * axis + (at,)]
 
 
+def sliced(box: Box, axis: int, start: int, stop: int) -> Box:
+    """A box with other edges along one axis."""
+    return Box(
+        (*box.start[:axis], start, *box.start[axis + 1 :]),
+        (*box.stop[:axis], stop, *box.stop[axis + 1 :]),
+    )
+
+
 def slice_box(box: Box, axis: int, at: int) -> Box:
     """One slice of a box, at a place in the volume."""
-    start, stop = list(box.start), list(box.stop)
-    start[axis], stop[axis] = at, at + 1
-    return Box(tuple(start), tuple(stop))
+    return sliced(box, axis, at, at + 1)
 
 
 def slices_text(box: Box, case: OnGrid) -> str:

@@ -64,7 +64,7 @@ class HeldOut:
         if twin is None:
             return by, {}
         case = self._learner.data.cases[members[0]]
-        edge = case.info.shape[0 if case.at is None else slice_axis(case.info)]
+        edge = case.info.shape[case.across]
         return by, {HELD_OUT: self.part(twin, members, slice(0, edge), self.known(twin, members))}
 
     def network(self, members: Sequence[int]) -> tuple[str, Learner | None]:

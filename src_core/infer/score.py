@@ -20,7 +20,6 @@ from torch import Tensor
 
 from src_core.config import TrainingSettings
 from src_core.data.case import IGNORE, is_verified
-from src_core.data.slices import slice_axis
 from src_core.infer.collect import InParts, ScoredCase, collect
 from src_core.infer.held_out import HeldOut
 from src_core.infer.maps import Maps, Opinion
@@ -146,7 +145,7 @@ class Scorer:
             Current label and how it was verified, at the image's own size.
         """
         case = self.cases[members[0]]
-        edge = label.shape[0 if case.at is None else slice_axis(case.info)]
+        edge = label.shape[case.across]
         return self.part(members, slice(0, edge), label, verified, self.known(members), label.shape)
 
     def known(self, members: Sequence[int]) -> Opinion | None:
@@ -185,7 +184,7 @@ class Scorer:
                 part = self.at_full_size(known.at_size(size, rows), label[inside], verified[inside])
                 found.fill((), inside, part)
             return found
-        axis = slice_axis(self.cases[members[0]].info)
+        axis = self.cases[members[0]].across
         for at, index in enumerate(members[span]):
             place: Place = (slice(None),) * axis + (at,)
             sides = label[place].shape
@@ -201,9 +200,11 @@ class Scorer:
         evidence_1CX = learner.weigher.memory.read(index)[None].to(learner.device)
         return Opinion(self.prior(looked_1KX[:, :-1], case), evidence_1CX, looked_1KX[:, -1:])
 
-    def ask(self, image_1IX: Tensor) -> Tensor:
+    def ask(self, image_1IX: Tensor, *, sparing: bool = False) -> Tensor:
         """The teacher's opinion, and the uncertainty as the last map; centers must be there."""
-        teacher_1CX, features_1DX = teacher_prediction(self.learner.teacher, image_1IX, zooms=self._zooms)
+        teacher_1CX, features_1DX = teacher_prediction(
+            self.learner.teacher, image_1IX, zooms=self._zooms, sparing=sparing
+        )
         return torch.cat([teacher_1CX, self.learner.centers.uncertainty(features_1DX, teacher_1CX)[:, None]], dim=1)
 
     def prior(self, teacher_1CX: Tensor, case: WorkCase) -> Tensor:

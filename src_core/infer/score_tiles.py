@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from src_core.data.scores import MAPS
 from src_core.errors import storage_errors
 from src_core.infer.maps import Opinion
 from src_core.infer.seams import Seams
@@ -38,15 +39,6 @@ if TYPE_CHECKING:
 
 HALO = 32
 """Working px around a tile that the network sees, too."""
-
-KINDS = {
-    "trust": np.float32,
-    "alpha": np.float32,
-    "beta": np.float32,
-    "uncertainty": np.float32,
-    "proposed": np.uint8,
-    "regions": np.int32,
-}
 
 
 class TiledScoring:
@@ -93,7 +85,6 @@ class TiledScoring:
         StorageError
             If the disk is full.
         """
-        self._scorer.begin()
         for learned in self._data.cases:
             if learned.tile is not None:
                 learned.image_IX = torch.empty(0)
@@ -104,7 +95,7 @@ class TiledScoring:
     def _steps_of(self, case: CaseInfo) -> Iterator[None]:
         assert self._data.tiling is not None
         row = self._project.version()[1]
-        arrays = self._writer.start(case.id, {name: (case.shape, np.dtype(kind)) for name, kind in KINDS.items()})
+        arrays = self._writer.start(case.id, {name: (case.shape, np.dtype(kind)) for name, kind in MAPS.items()})
         blocks, self._seams = RegionBlocks(case), Seams(self._data.tiling, case)
         count = self._data.tiling.count(case)
         for number in range(count):
@@ -149,7 +140,7 @@ class TiledScoring:
         """What is known of a tile, at full size."""
         learner = self._scorer.learner
         image_1IX = torch.from_numpy(reader.image(outer))[None].to(learner.device)
-        looked_1KX = self._scorer.ask(image_1IX)
+        looked_1KX = self._scorer.ask(image_1IX, sparing=True)
         if self._seams is not None:
             looked_1KX = self._seams.blend(number, box, outer, looked_1KX)
         prior_1CX = self._scorer.prior_of(looked_1KX[:, :-1], reader.given(outer))

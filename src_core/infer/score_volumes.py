@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from src_core.data.case import Box
-from src_core.data.slices import slice_axis
+from src_core.data.scores import MAPS
 from src_core.errors import storage_errors
-from src_core.infer.score_tiles import KINDS
 from src_core.review.region_slabs import RegionSlabs
 from src_core.store.runs import HELD_OUT
 from src_core.train.parts import spans
@@ -90,10 +89,10 @@ class VolumeScoring:
     def _steps_of(self, members: Sequence[int]) -> Iterator[None]:
         case, row = self._scorer.cases[members[0]].info, self._project.version()[1]
         by, twin = self._held_out.network(members)
-        kinds = KINDS if twin is None else {**KINDS, HELD_OUT: np.uint8}
+        kinds = MAPS if twin is None else {**MAPS, HELD_OUT: np.uint8}
         described = {name: (case.shape, np.dtype(kind)) for name, kind in kinds.items()}
         arrays = self._writer.start(case.id, described, by, complete=False)
-        finder = RegionSlabs(case, self._axis(members))
+        finder = RegionSlabs(case, self._scorer.cases[members[0]].across)
         asked = _Asked(
             known=self._scorer.known(members),
             twin=twin,
@@ -107,14 +106,10 @@ class VolumeScoring:
         self._finish(case, finder, arrays, row)
         yield
 
-    def _axis(self, members: Sequence[int]) -> int:
-        """Across which the parts of a volume follow each other."""
-        case = self._scorer.cases[members[0]]
-        return 0 if case.at is None else slice_axis(case.info)
-
     def _boxes(self, members: Sequence[int]) -> list[tuple[Box, list[Box]]]:
         """What is written together, with the parts of it that are scored one after the other."""
-        shape, axis = self._scorer.cases[members[0]].info.shape, self._axis(members)
+        case = self._scorer.cases[members[0]]
+        shape, axis = case.info.shape, case.across
         written, scored = (slices_at_once(shape, axis, most) for most in (AT_ONCE, SLAB_VOXELS))
         return [
             (slab(shape, axis, span), [slab(shape, axis, part) for part in spans(span.stop, scored, span.start)])
@@ -143,7 +138,7 @@ class VolumeScoring:
         self, members: Sequence[int], box: Box, asked: _Asked, finder: RegionSlabs
     ) -> Iterator[tuple[str, NDArray[Any]]]:
         """Maps of some slices by name, with the groups that :meth:`RegionSlabs.add` tells instead of regions."""
-        axis = self._axis(members)
+        axis = self._scorer.cases[members[0]].across
         span = slice(box.start[axis], box.stop[axis])
         label, verified = self._project.read_labels(finder.case, box)
         maps = self._scorer.part(members, span, label, verified, asked.known, finder.case.shape)

@@ -52,14 +52,6 @@ def without(values: Sequence[Value], axis: int | None) -> tuple[Value, ...]:
     return tuple(value for at, value in enumerate(values) if at != axis)
 
 
-def sliced(box: Box, axis: int, start: int, stop: int) -> Box:
-    """A box with other edges along one axis."""
-    return Box(
-        (*box.start[:axis], start, *box.start[axis + 1 :]),
-        (*box.stop[:axis], stop, *box.stop[axis + 1 :]),
-    )
-
-
 def checked(label: NDArray[np.uint8], box: Box | None, axis: int | None = None) -> Box:
     """The box that an edit works on, the whole label by default.
 

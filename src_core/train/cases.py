@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from src_core.data.case import Box, Verified, keep_what_teaches
+from src_core.data.slices import slice_axis
 from src_core.errors import TrainingError
 from src_core.train.dimensions import working_spacing
 from src_core.train.tile_pool import choose_tiles
@@ -69,6 +70,11 @@ class WorkCase:
     def shape(self) -> tuple[int, ...]:
         """Sides at working resolution, px."""
         return tuple(self.label_X.shape)
+
+    @property
+    def across(self) -> int:
+        """The axis of the volume across its slices; 0 where the case is no slice, but all of an image or a volume."""
+        return 0 if self.at is None else slice_axis(self.info)
 
     @property
     def verified_pixels(self) -> int:

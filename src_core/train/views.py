@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def teacher_prediction(
-    teacher: Segmenter, images_BIX: Tensor, *, zooms: tuple[float, ...] = (), mirror: bool = True
+    teacher: Segmenter,
+    images_BIX: Tensor,
+    *,
+    zooms: tuple[float, ...] = (),
+    mirror: bool = True,
+    sparing: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Mean probabilities over the views, and the features of the plain view.
 
@@ -34,6 +39,8 @@ def teacher_prediction(
         Further views, scaled by these factors.
     mirror : bool
         One more view, mirrored along the last axis.
+    sparing : bool
+        Give memory back after the zoomed views, which costs a tenth of the time of small images.
 
     Returns
     -------
@@ -43,7 +50,7 @@ def teacher_prediction(
     sides = tuple(images_BIX.shape[2:])
     # the largest view first, while there is nothing beside it in memory
     zoomed = {zoom: _zoomed(teacher, images_BIX, zoom) for zoom in sorted(zooms, reverse=True)}
-    if zoomed:
+    if sparing:
         give_back()
     logits_BCX, features_BDX = teacher.with_features(teacher.laid_out(padded(teacher, images_BIX)))
     views = [_cropped(logits_BCX.softmax(1), sides)]

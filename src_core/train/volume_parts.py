@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from src_core.data.case import Box
-from src_core.data.slices import slice_axis
+from src_core.data.slices import slice_axis, sliced
 from src_core.store.chunks import chunk_shape
 from src_core.train.dimensions import NEIGHBOURS
 from src_core.train.parts import intensities_of_parts, needed, resized_planes, spans
@@ -48,9 +48,7 @@ def across(grid: OnGrid, working: Working) -> int:
 
 def slab(shape: tuple[int, ...], axis: int, span: slice) -> Box:
     """Some slices across an axis."""
-    start, stop = [0] * len(shape), list(shape)
-    start[axis], stop[axis] = span.start, span.stop
-    return Box(tuple(start), tuple(stop))
+    return sliced(Box.whole(shape), axis, span.start, span.stop)
 
 
 def slices_at_once(shape: tuple[int, ...], axis: int, most: int) -> int:

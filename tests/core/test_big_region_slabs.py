@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
 
 from src_core.data.case import IGNORE, Box, CaseInfo, MaskEncoding, Verified
 from src_core.data.slices import slice_axis
 from src_core.review import region_groups
 from src_core.review.region_slabs import RegionSlabs
 from src_core.review.regions import find_regions, image_score, reach_of
+from tests.region_parts import classes_in_patches, found_in_parts
 
 CASE = CaseInfo(
     id=3,
@@ -42,14 +43,7 @@ def slabs_of(shape, axis, edges):
 def by_slabs(case, maps, axis, edges, min_pixels=20):
     finder = RegionSlabs(case, axis, min_pixels)
     boxes = list(slabs_of(case.shape, axis, edges))
-    numbers = np.zeros(case.shape, dtype=np.int32)
-    for box in boxes:
-        numbers[box.slices] = finder.add(box, **{name: values[box.slices] for name, values in maps.items()})
-    for box in slabs_of(case.shape, 0, range(3, 99, 3)):  # whichever parts
-        numbers[box.slices] = finder.numbered(numbers[box.slices])
-    stored = {"regions": numbers, "proposed": maps["proposed"]}
-    regions, quality = finder.finish(lambda name, box: stored[name][box.slices], row=7)
-    return regions, numbers, quality
+    return found_in_parts(finder, boxes, slabs_of(case.shape, 0, range(3, 99, 3)), maps)  # whichever parts
 
 
 @st.composite
@@ -59,11 +53,7 @@ def scored(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     smooth, density = draw(st.sampled_from([0, 1, 2])), draw(st.sampled_from([0.02, 0.2, 1.0]))
 
-    def classes(count):
-        values = rng.random(shape)
-        values = ndimage.gaussian_filter(values, smooth) if smooth else values
-        return (np.argsort(np.argsort(values.ravel())).reshape(shape) * count // values.size).astype(np.uint8)
-
+    classes = partial(classes_in_patches, rng, shape, smooth)
     label = classes(3)
     proposed = np.where(rng.random(shape) < density, classes(draw(st.sampled_from([2, 3]))), label)
     bare = draw(st.booleans())

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
 
 from src_core.data.case import IGNORE, Box, CaseInfo, MaskEncoding, Verified
 from src_core.review.region_blocks import RegionBlocks
 from src_core.review.regions import REACH, find_regions, image_score
+from tests.region_parts import classes_in_patches, found_in_parts
 
 ENCODING = MaskEncoding(suffix=".png", dtype="uint8", values={0: 0, 1: 255})
 
@@ -40,14 +42,7 @@ def blocks_of(shape, edge):
 def by_blocks(case, maps, edge, min_pixels):
     finder = RegionBlocks(case, min_pixels=min_pixels)
     boxes = blocks_of(case.shape, edge)
-    numbers = np.zeros(case.shape, dtype=np.int32)
-    for box in boxes:
-        numbers[box.slices] = finder.add(box, **{name: values[box.slices] for name, values in maps.items()})
-    for box in boxes:
-        numbers[box.slices] = finder.numbered(numbers[box.slices])
-    stored = {"regions": numbers, "proposed": maps["proposed"]}
-    regions, quality = finder.finish(lambda name, box: stored[name][box.slices], row=7)
-    return regions, numbers, quality
+    return found_in_parts(finder, boxes, boxes, maps)
 
 
 @st.composite
@@ -56,11 +51,7 @@ def scored(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     smooth = draw(st.sampled_from([0, 1, 2]))
 
-    def classes(count):
-        values = rng.random(shape)
-        values = ndimage.gaussian_filter(values, smooth) if smooth else values
-        return (np.argsort(np.argsort(values.ravel())).reshape(shape) * count // values.size).astype(np.uint8)
-
+    classes = partial(classes_in_patches, rng, shape, smooth)
     label = classes(3)
     label[rng.random(shape) < 0.03] = IGNORE
     verified = np.where(rng.random(shape) < 0.05, rng.choice([Verified.CONFIRMED, Verified.UNSURE], shape), 0)
