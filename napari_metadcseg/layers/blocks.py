@@ -196,7 +196,11 @@ class Blocks:
         """Read what is missing of a box, so that it is there when somebody looks; changes meanwhile end that."""
         with self._mutex:
             changes = self._changes
-            missing = [at for at in _places(box.common(Box.whole(self._sides))) if at not in self._kept]
+            places = list(_places(box.common(Box.whole(self._sides))))
+            missing = [at for at in places if at not in self._kept]
+            for at in places:
+                if at in self._kept:
+                    self._kept.move_to_end(at)  # else what is read in its place would push it out
         for row in self._joined(missing):
             if stopping():
                 return

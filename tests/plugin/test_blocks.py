@@ -240,6 +240,22 @@ def test_what_was_read_ahead_is_not_read_again():
     assert ahead.voxels == 5 * 13 * 6
 
 
+def test_what_is_there_already_and_comes_next_is_kept():
+    """Four slabs, of which three are kept: the one that comes next was looked at first, and is not pushed out."""
+    blocks, source = opened(volume((16, 16, 16)))
+    for at in (0, 4, 8):
+        blocks[at]
+    source.boxes.clear()
+    blocks.fetch(Box((0, 0, 0), (4, 16, 16)), source, never)
+    assert source.boxes == []
+    blocks[12]
+    source.boxes.clear()
+    blocks[3]
+    assert source.boxes == []
+    blocks[4]
+    assert source.boxes
+
+
 def test_reading_ahead_stops_when_told():
     blocks, source = opened()
     blocks.fetch(Box.whole(SHAPE), source, lambda: len(source.boxes) > 1)
