@@ -15,6 +15,7 @@ from napari_metadcseg.background import Background, check
 from napari_metadcseg.controller import Controller
 from napari_metadcseg.edit_section import EditSection
 from napari_metadcseg.exporting import export_all, left_out
+from napari_metadcseg.foreground import Foreground
 from napari_metadcseg.garbage import SetAside
 from napari_metadcseg.keybindings import Bindings, KeyTable
 from napari_metadcseg.layers.scene import Scene
@@ -102,6 +103,7 @@ class MetaDCSegWidget(QWidget):
         self.destroyed.connect(lambda _object=None: self._release())
         atexit.register(self.shut_down)  # a script may end without closing its viewer
         self._timer.start(POLL_MS)
+        self._foreground = Foreground(self.controller.desk.stand_aside, self)
         self._set_aside = SetAside(napari_viewer)
 
     @property
@@ -272,6 +274,7 @@ class MetaDCSegWidget(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Be as wide as the widest section wants, whatever the font: nothing may be cut off."""
         super().showEvent(event)
+        self._foreground.follow(self.window())
         widest = max(panel.minimumSizeHint().width() for panel in self.panels.values())
         self.setMinimumWidth(max(widest + FRAME, self.tabs.tabBar().sizeHint().width()))
 

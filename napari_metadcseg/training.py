@@ -179,6 +179,10 @@ class TrainingDesk:
         self._client.keep(on)
         self.state = replace(self.state, kept=on)
 
+    def stand_aside(self) -> None:
+        """Ask training to let the window go first for a moment."""
+        self._client.stand_aside()
+
     def close(self) -> None:
         """Hang up: the process ends, or goes on if it was asked to. Does not wait."""
         self._client.close()

@@ -13,9 +13,9 @@ from src_core.errors import WorkerError
 
 VERSION = 1
 
-COMMANDS = frozenset({"start", "pause", "resume", "stop", "finish", "keep"})
+COMMANDS = frozenset({"start", "pause", "resume", "stop", "finish", "keep", "aside"})
 """To the process: start with settings; pause; resume; stop (keep a checkpoint); finish (score what is there); keep
-training, or not, when the window goes."""
+training, or not, when the window goes; stand aside, so that the window is not slowed down."""
 
 EVENTS = frozenset(
     {"started", "progress", "epoch", "verified", "notice", "paused", "resumed", "scoring", "scored",
@@ -26,6 +26,7 @@ EVENTS = frozenset(
 _NEEDED = {
     "start": ("settings",),
     "keep": ("on",),
+    "aside": ("seconds",),
     "started": ("run", "device", "steps", "first_step"),
     "progress": ("step", "steps", "epoch", "loss", "eta_seconds", "stage"),
     "epoch": ("epoch",),
@@ -70,6 +71,7 @@ class Message:
         start      ``settings`` (mapping), ``resume`` (bool), ``from`` (run to start from, or null),
                    ``scheduler`` (address of a Dask scheduler that computes, or null)
         keep       ``on`` (bool)
+        aside      ``seconds``: so long, from its arrival on, nothing is to be computed
         ========== ==========================================================================
     """
 

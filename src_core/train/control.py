@@ -1,8 +1,11 @@
-"""What another thread may ask of a running training; it answers between two steps."""
+"""What another thread may ask of a running training; it answers between two steps, and stands aside within them."""
 
 from __future__ import annotations
 
 import threading
+import time
+
+_LOOK_EVERY = 0.05
 
 
 class Control:
@@ -13,6 +16,7 @@ class Control:
         self._go.set()
         self._stop = threading.Event()
         self._finish = threading.Event()
+        self._aside_until = time.monotonic()
 
     def pause(self) -> None:
         """Ask to wait before the next step."""
@@ -31,6 +35,10 @@ class Control:
         """Ask to end after the step in hand as if all epochs were done."""
         self._finish.set()
         self._go.set()
+
+    def stand_aside(self, seconds: float) -> None:
+        """Ask to compute nothing for so long, counted from now; whoever asks again in time prolongs it."""
+        self._aside_until = time.monotonic() + seconds
 
     def agree(self) -> None:
         """Called between steps; hear what others were asked, where there are others."""
@@ -53,3 +61,13 @@ class Control:
     def wait_if_paused(self) -> None:
         """Block while a pause is asked for."""
         self._go.wait()
+
+    @property
+    def free_seconds(self) -> float:
+        """Seconds since it need not stand aside; negative while it has to, and for how long."""
+        return time.monotonic() - self._aside_until
+
+    def wait_aside(self) -> None:
+        """Block while it is to stand aside, but for one that is to stop; for places all over a step."""
+        while (free := self.free_seconds) < 0 and not self.stopping:
+            time.sleep(min(-free, _LOOK_EVERY))

@@ -29,6 +29,10 @@ IDLE_AFTER = 120.0
 """Seconds in which it answers but does nothing, after which that is said."""
 
 
+ASIDE_SECONDS = 0.3
+"""For so long one request to stand aside holds; the window asks again while a person goes on."""
+
+
 class WorkerClient:
     """Starts a training process, talks to it, and notices how it ends.
 
@@ -166,6 +170,14 @@ class WorkerClient:
         self.kept = on
         if isinstance(self._line, PipeLine):  # one that went on alone has nobody to follow
             self._line.send(Message("keep", {"on": on}))
+
+    def stand_aside(self) -> None:
+        """Ask the process to compute nothing for a moment, so that the window has the computer for itself.
+
+        One without a window of its own hears too late of it, and one that does not answer would not read it.
+        """
+        if self.state.alive and not self.silence and isinstance(self._line, PipeLine):
+            self._line.send(Message("aside", {"seconds": ASIDE_SECONDS}))
 
     def _ask(self, what: str) -> None:
         following = after(self.state, what)

@@ -63,7 +63,8 @@ class Heart:
         ticks = 0
         while True:
             if ticks % round(BEAT / _TICK) == 0:
-                self._say(Message("alive", {"idle_seconds": self._idle_seconds(), "paused": self._control.paused}))
+                idle = max(0.0, min(self._idle_seconds(), self._control.free_seconds))
+                self._say(Message("alive", {"idle_seconds": idle, "paused": self._control.paused}))
                 if self.post is not None:
                     self.post.beat()
             for order in [] if self.post is None else self.post.orders():

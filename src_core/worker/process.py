@@ -93,6 +93,7 @@ class _Ear:
 
     def __init__(self, control: Control) -> None:
         self.heart: Heart | None = None
+        self._control = control
         self._actions: dict[str, Callable[[], None]] = {
             "pause": control.pause,
             "resume": control.resume,
@@ -104,6 +105,8 @@ class _Ear:
         """Carry out one command."""
         if message.type == "keep" and self.heart is not None:
             self.heart.kept = bool(message.data["on"])
+        elif message.type == "aside":
+            self._control.stand_aside(float(message.data["seconds"]))
         elif message.type in self._actions:
             self._actions[message.type]()
 
@@ -133,6 +136,7 @@ def _work(project: str, run: str | None, start: Message, control: Control, say: 
     from src_core.infer.score import score_run
     from src_core.train.device import window_threads
     from src_core.train.run import train
+    from src_core.worker.aside import layers_wait
     from src_core.worker.scoring import ScoresOnTheWay
 
     began = time.perf_counter()
@@ -147,19 +151,20 @@ def _work(project: str, run: str | None, start: Message, control: Control, say: 
     def score(name: str, *, quick: bool = True) -> int:
         return score_run(project, name, device=settings.device, quick=quick, listener=say, control=control)
 
-    name = train(
-        project,
-        run,
-        settings,
-        resume=bool(start.data.get("resume")),
-        start_from=start.data.get("from"),
-        listener=say,
-        control=control,
-        after_epoch=ScoresOnTheWay(score).after_epoch,
-    )
-    if control.stopping:
-        return
-    generation = score(name, quick=False)
+    with layers_wait(control):
+        name = train(
+            project,
+            run,
+            settings,
+            resume=bool(start.data.get("resume")),
+            start_from=start.data.get("from"),
+            listener=say,
+            control=control,
+            after_epoch=ScoresOnTheWay(score).after_epoch,
+        )
+        if control.stopping:
+            return
+        generation = score(name, quick=False)
     say(Message("finished", {"seconds": time.perf_counter() - began}) if generation else Message("stopped"))
 
 

@@ -87,6 +87,23 @@ def test_pause_resume_stop(client, make_project, tiny):
     assert client.error == ""
 
 
+def test_it_stands_aside_within_a_step_and_goes_on(client, make_project, tiny):
+    client.start(make_project(), tiny(epochs=4000))
+    follow(client, first_epoch)
+    client.stand_aside()
+    time.sleep(0.2)  # what was said before is read
+    client.poll()
+    heard, last = [], time.monotonic() + 3
+    while time.monotonic() < last:
+        client.stand_aside()
+        time.sleep(0.05)
+        heard += client.poll()
+    assert [message.type for message in heard] == []
+    assert client.state is WorkerState.RUNNING
+    assert client.silence == ""
+    follow(client, lambda _c, heard: sum(message.type == "progress" for message in heard) > 1)
+
+
 def test_a_killed_process_is_said_and_can_be_continued(client, make_project, tiny):
     path = make_project()
     settings = tiny(epochs=6)
