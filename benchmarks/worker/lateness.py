@@ -1,15 +1,14 @@
-"""How late the window's event loop is while training runs: idle, in the training process, in a thread of the window.
+"""How late the window's event loop is while training runs: in its own process, or in a thread of the window.
 
 The real napari window with the widget, under Xvfb where there is no screen::
 
-    xvfb-run -a -s "-screen 0 1280x800x24" python benchmarks/worker/lateness.py [--seconds 20] [--rounds 3]
-        [--out FILE.md]
+    xvfb-run -a -s "-screen 0 1280x800x24" python benchmarks/worker/lateness.py [--turns 6] [--out FILE.md]
 
 A timer of 5 ms notes how late it comes. While that is measured nothing else happens, a stroke is painted every 50 ms,
 the score maps are drawn anew every 250 ms, or a key decides a region (and another takes that back) every 500 ms, which
-sends verified pixels to the training. The project has scores from the start, so that the same layers are drawn in all
-rows; training sends new ones on its way. All of it is measured in rounds, one after the other, as drawing by software
-takes longer at some times than at others. Training stands aside while the canvas is used; its steps are told, too.
+sends verified pixels to the training; with each of them training is halted and goes on in turns of 5 s, as drawing by
+software takes twice as long at some times as at others. The project has scores from the start; training sends new ones
+on its way. It stands aside while the canvas is used, so the steps that it makes are told, too. Linux and macOS.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import signal
 import tempfile
 import threading
 import time
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from napari_metadcseg.main_widget import MetaDCSegWidget
 
 TICK = 5
+TURN = 5.0
 STROKE_EVERY, REDRAW_EVERY, DECIDE_EVERY = 50, 250, 500
 CLASSES = (
     ClassInfo(index=0, name="background", value=0, color=OKABE_ITO[0]),
@@ -108,11 +109,11 @@ def lateness(seconds: float, work: Callable[[], None] | None, every: int) -> np.
 
 
 class Trainer:
-    """Training in our process, in a thread of the window, or not at all."""
+    """Training in its own process, or in a thread of the window."""
 
     def __init__(self, widget: MetaDCSegWidget, path: Path, where: str) -> None:
         self._widget, self._path, self._where = widget, path, where
-        self._control = None
+        self._control = Control()
         self._steps = 0
         self._thread: threading.Thread | None = None
 
@@ -122,8 +123,7 @@ class Trainer:
         if self._where == "process":
             controller.train("quick", **settings)
             wait(lambda: controller.state.training.step > 2)
-        elif self._where == "thread":
-            self._control = Control()
+        else:
 
             def count(message: object) -> None:
                 self._steps += message.type == "progress"
@@ -141,9 +141,19 @@ class Trainer:
         if self._where == "process":
             controller.ask_training(controller.desk.end)
             wait(lambda: not controller.state.training.worker.alive)
-        elif self._thread is not None:
+        else:
+            assert self._thread is not None
             self._control.stop()
             self._thread.join()
+
+    def let(self, go_on: bool) -> None:
+        """Halt training, or let it go on."""
+        if self._where == "process":
+            os.kill(self._widget.controller.desk._client.pid, signal.SIGCONT if go_on else signal.SIGSTOP)
+        elif go_on:
+            self._control.resume()
+        else:
+            self._control.pause()
 
     @property
     def steps(self) -> int:
@@ -179,31 +189,35 @@ def works(widget: MetaDCSegWidget, viewer: napari.Viewer) -> dict[str, tuple[Cal
     }
 
 
-def row(where: str, name: str, rounds: list[tuple[np.ndarray, float]]) -> str:
-    """A line of the table."""
-    figures = np.array([late for late, _ in rounds])
-    p50, p99 = np.median(figures[:, :2], axis=0)
-    each = ", ".join(f"{p99:.1f}" for p99 in figures[:, 1])
-    steps = "" if where == "none" else f"{np.median([steps for _, steps in rounds]):.0f}"
-    return f"| {where} | {name} | {p50:.1f} | {p99:.1f} | {each} | {figures[:, 2].max():.1f} | {steps} |"
+def measured(
+    trainer: Trainer, work: Callable[[], None] | None, every: int, turns: int
+) -> tuple[dict[bool, np.ndarray], float]:
+    """How late the timer comes without and with training, ms, and steps of training a minute."""
+    late: dict[bool, list[np.ndarray]] = {False: [], True: []}
+    steps = 0
+    for go_on in (False, True) * turns:
+        trainer.let(go_on)
+        lateness(0.5, None, 0)  # a step in a thread comes to its end
+        before = trainer.steps
+        late[go_on].append(lateness(TURN, work, every))
+        steps += trainer.steps - before if go_on else 0
+    return {go_on: np.concatenate(parts) for go_on, parts in late.items()}, 60 * steps / (turns * TURN)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=6)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    load = os.getloadavg()[0]
     lines = [
         "# Lateness of the window",
         "",
-        f"{os.cpu_count()} cores, load of others at the start {load:.1f}; {arguments.seconds:.0f} s each, "
-        f"{arguments.rounds} rounds; how late a timer of {TICK} ms comes, ms. p50 and p99: median of the rounds, and "
-        "that of each round; max: of all.",
+        f"{os.cpu_count()} cores, load of others at the start {load:.1f}; {arguments.turns} turns of {TURN:.0f} s "
+        f"without and as many with training; how late a timer of {TICK} ms comes, ms.",
         "",
-        "| training | the person | p50 | p99 | rounds | max | steps a minute |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| training | the person | p50 | p99 | longest | steps a minute |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     with tempfile.TemporaryDirectory() as folder:
         path = build(Path(folder))
@@ -212,16 +226,14 @@ def main() -> int:
         widget = dock(viewer)
         widget.open_project(path)
         lateness(2.0, None, 0)  # what a new window has to do first
-        rows: dict[tuple[str, str], list[tuple[np.ndarray, float]]] = {}
-        for where in ("none", "process", "thread") * arguments.rounds:
+        for where in ("process", "thread"):
             with Trainer(widget, path, where) as trainer:
                 for name, (work, every) in works(widget, viewer).items():
-                    before = trainer.steps
-                    late = lateness(arguments.seconds, work, every)
-                    minutely = 60 * (trainer.steps - before) / arguments.seconds
-                    rows.setdefault((where, name), []).append((np.percentile(late, (50, 99, 100)), minutely))
-                    print(where, name, *np.round(rows[where, name][-1][0], 1), f"{minutely:.0f}", flush=True)
-        lines += [row(*names, rounds) for names, rounds in rows.items()]
+                    late, steps = measured(trainer, work, every, arguments.turns)
+                    without, beside = (np.percentile(late[go_on], (50, 99, 100)) for go_on in (False, True))
+                    figures = " | ".join(f"{a:.1f} → {b:.1f}" for a, b in zip(without, beside, strict=True))
+                    lines.append(f"| {where} | {name} | {figures} | {steps:.0f} |")
+                    print(lines[-1], flush=True)
         widget.shut_down()
         viewer.close()
     words = "\n".join(lines) + "\n"
