@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
+LONGEST_ASIDE, REST = 30.0, 10.0
+"""Seconds without a break after which it stands aside no longer, and for how long: a film may play all day."""
+
 _LOOK_EVERY = 0.05
 
 
@@ -16,7 +19,7 @@ class Control:
         self._go.set()
         self._stop = threading.Event()
         self._finish = threading.Event()
-        self._aside_until = time.monotonic()
+        self._aside_since = self._aside_until = time.monotonic()
 
     def pause(self) -> None:
         """Ask to wait before the next step."""
@@ -37,8 +40,12 @@ class Control:
         self._go.set()
 
     def stand_aside(self, seconds: float) -> None:
-        """Ask to compute nothing for so long, counted from now; whoever asks again in time prolongs it."""
-        self._aside_until = time.monotonic() + seconds
+        """Ask to compute nothing for so long, counted from now; to ask again prolongs it, up to a limit."""
+        now, until = time.monotonic(), self._aside_until
+        rest = REST if until - self._aside_since >= LONGEST_ASIDE else 0.0
+        if now > until + rest:
+            self._aside_since = now
+        self._aside_until = min(now + seconds, self._aside_since + LONGEST_ASIDE)
 
     def agree(self) -> None:
         """Called between steps; hear what others were asked, where there are others."""
