@@ -89,8 +89,13 @@ def sync_files(paths: Iterable[Path]) -> None:
         If the disk did not take one.
     """
     files = set(paths)
+    files |= {path.parent for path in files}
     with ThreadPoolExecutor(_THREADS, "sync") as pool:
-        for _ in pool.map(sync_file, files | {path.parent for path in files}):
+        try:
+            synced = pool.map(sync_file, files)
+        except RuntimeError:  # the interpreter ends, and starts no threads any more
+            synced = map(sync_file, files)
+        for _ in synced:
             pass
 
 

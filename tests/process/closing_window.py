@@ -63,6 +63,10 @@ def begin(widget, work, path):
         prepare = Project.prepare
         Project.prepare = lambda project, change: held_up(prepare, widget)(project, change)
         widget.controller.verify_image()
+    elif work == "decide":
+        widget.controller.next()
+        widget.controller.accept()
+        started.set()
     elif work == "train":
         started.set()
         assert widget.controller.train("quick")

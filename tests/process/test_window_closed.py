@@ -14,6 +14,7 @@ import pytest
 from napari_metadcseg import background
 from napari_metadcseg.background import Background, check
 from src_core.errors import InputError
+from src_core.store.journal import Action
 from src_core.store.project import Project
 from tests.plugin.test_controller_logic import add_scores
 
@@ -30,6 +31,7 @@ MOMENTS = [
     ("levels", "close"),
     ("levels", "end"),
     ("mark", "close"),
+    ("decide", "end"),
     ("train", "close"),
 ]
 
@@ -62,6 +64,8 @@ def test_the_process_ends_well(warm, make_project, phantoms, tmp_path, work, way
     with Project.open(path, write=True) as project:  # it is free again
         marked = [project.is_wholly_verified(case) for case in project.cases[3:]]
         assert any(marked) == (work == "mark")
+        accepted = [record for record in project.history() if record.action is Action.ACCEPT]
+        assert len(accepted) == (work == "decide")
     left = [file for file in tmp_path.rglob("*") if "partial" in file.name or "staging" in file.name]
     assert left == []
     if work == "score":
