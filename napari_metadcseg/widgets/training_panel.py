@@ -137,6 +137,7 @@ class TrainingPanel(QWidget):
     def _make_progress(self, layout: QVBoxLayout) -> None:
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
+        self.bar.setToolTip("Training stands aside while you paint or move the view, and goes on right after")
         self.status = text()
         self.status.setObjectName("training-status")
         self.silence = text()
