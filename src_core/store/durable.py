@@ -11,13 +11,15 @@ import logging
 import os
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
 
 BATCH = 32
 """So many changes are brought to the disk together; it is also about what is repeated after a crash."""
@@ -91,12 +93,21 @@ def sync_files(paths: Iterable[Path]) -> None:
     files = set(paths)
     files |= {path.parent for path in files}
     with ThreadPoolExecutor(_THREADS, "sync") as pool:
+        for begun in [_begin(pool, sync_file, path) for path in files]:
+            begun.result()
+
+
+def _begin(pool: ThreadPoolExecutor, work: Callable[..., Value], *given: Any) -> Future[Value]:
+    """Work in a thread of a pool; here and now once the interpreter ends, which starts no threads any more."""
+    try:
+        return pool.submit(work, *given)
+    except RuntimeError:
+        done: Future[Value] = Future()
         try:
-            synced = pool.map(sync_file, files)
-        except RuntimeError:  # the interpreter ends, and starts no threads any more
-            synced = map(sync_file, files)
-        for _ in synced:
-            pass
+            done.set_result(work(*given))
+        except OSError as error:
+            done.set_exception(error)
+        return done
 
 
 def sync_tree(folder: Path) -> None:
@@ -145,7 +156,7 @@ class Syncer:
         if self._rows >= BATCH and self._future is None and not self._failed:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(1, "sync-masks")
-            self._future = self._pool.submit(_sync, *self._take())
+            self._future = _begin(self._pool, _sync, *self._take())
 
     def reached(self) -> int:
         """The row up to which all that was written is on the disk for sure."""

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_metadcseg import processes
 from napari_metadcseg.app import dock
-from src_core.store import export, levels, pieces
+from src_core.store import durable, export, levels, pieces
 from src_core.store.project import Project
 
 started = threading.Event()
@@ -59,7 +59,7 @@ def begin(widget, work, path):
         levels.Levels.make = held_up(levels.Levels.make, widget)
         widget.controller.show(2)
     elif work == "mark":
-        pieces.MOST = 1
+        pieces.MOST, durable.BATCH = 1, 1  # many rows, each of which is brought to the disk
         prepare = Project.prepare
         Project.prepare = lambda project, change: held_up(prepare, widget)(project, change)
         widget.controller.verify_image()

@@ -31,6 +31,7 @@ MOMENTS = [
     ("levels", "close"),
     ("levels", "end"),
     ("mark", "close"),
+    ("mark", "end"),
     ("decide", "end"),
     ("train", "close"),
 ]
