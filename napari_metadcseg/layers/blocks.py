@@ -196,11 +196,12 @@ class Blocks:
         """Read what is missing of a box, so that it is there when somebody looks; changes meanwhile end that."""
         with self._mutex:
             changes = self._changes
-            places = list(_places(box.common(Box.whole(self._sides))))
-            missing = [at for at in places if at not in self._kept]
-            for at in places:
+            missing = []
+            for at in _places(box.common(Box.whole(self._sides))):
                 if at in self._kept:
-                    self._kept.move_to_end(at)  # else what is read in its place would push it out
+                    self._kept.move_to_end(at)  # else what is read of the others would push it out
+                else:
+                    missing.append(at)
         for row in self._joined(missing):
             if stopping():
                 return

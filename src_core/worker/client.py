@@ -28,7 +28,6 @@ STARTING_TAKES = 60.0
 IDLE_AFTER = 120.0
 """Seconds in which it answers but does nothing, after which that is said."""
 
-
 ASIDE_SECONDS = 0.3
 """For so long one request to stand aside holds; the window asks again while a person goes on."""
 
