@@ -22,8 +22,7 @@ def asked(window, monkeypatch):
     requests = []
     window._foreground._ask = lambda: requests.append(1)
     monkeypatch.setattr(foreground, "ASKED_EVERY", 0.0)
-    for _ in range(20):
-        QTest.qWait(10)
+    QTest.qWait(200)
     requests.clear()
     return requests
 
